@@ -11,7 +11,7 @@ LAST_ROOMS = ("model", "conformance", "crash", "packaging")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by room, and inside a room what is marked slow to its end; else leave the order alone."""
+    """Sort by room, what is marked slow to the end of its room; else leave the order alone."""
     items.sort(key=_when)
 
 
