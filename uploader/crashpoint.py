@@ -1,0 +1,61 @@
+"""Let a test kill this process at an exactly named point.
+
+A crash test sets `UPLOADER_CRASH_AT=name` or `name:3` (the third time); the process then ends
+itself there with SIGKILL, as a preemption would. Without the variable a point costs one test of
+a global. The names are listed here, so that a test can go through all of them and a point that
+is taken out of the code leaves a test red.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+VARIABLE = "UPLOADER_CRASH_AT"
+
+#: on the way of an artifact into the spool
+SPOOL_POINTS = (
+    "spool.staging-created",
+    "spool.copied",
+    "spool.synced",
+    "spool.renamed",
+    "spool.directories-synced",
+    "spool.committed",
+    "spool.superseded-blob-unlinked",
+)
+
+#: in the supervisor, around what it commits
+SUPERVISOR_POINTS = (
+    "supervisor.locked",
+    "supervisor.recovered",
+    "supervisor.started-upload",
+    "supervisor.step-handed-out",
+    "supervisor.step-answered",
+    "supervisor.session-recorded",
+    "supervisor.part-recorded",
+    "supervisor.finish-committed",
+    "supervisor.blob-unlinked",
+    "supervisor.failure-recorded",
+)
+
+#: in a worker, around what becomes visible at the destination
+WORKER_POINTS = (
+    "worker.step-begun",
+    "local.part-written",
+    "local.temporary-synced",
+    "local.published",
+    "local.directory-synced",
+    "worker.step-ended",
+)
+
+_armed, _, _count = os.environ.get(VARIABLE, "").partition(":")
+_left = int(_count or 1)
+
+
+def reached(name: str) -> None:
+    """End the process with SIGKILL if the test that started it asked for that here."""
+    global _left  # noqa: PLW0603  one process, one point
+    if _armed and name == _armed:
+        _left -= 1
+        if _left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

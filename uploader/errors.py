@@ -1,0 +1,131 @@
+"""Name every way in which the uploader can fail, by what the caller does next.
+
+    UploaderError
+    ├── SpoolError                    the local side: nothing was accepted, or nothing can be read
+    │   ├── NotASpoolError            the directory holds no spool
+    │   ├── SpoolDamagedError         the database cannot be read; nothing is deleted
+    │   ├── SpoolVersionError         written by a newer version of this program
+    │   ├── DestinationMismatchError  the spool belongs to another destination URL
+    │   ├── SpoolBusyError            another supervisor owns the spool
+    │   ├── SpoolFullError            (OSError) no room; nothing was spooled
+    │   └── SourceChangedError        (OSError) the source was written to under the copy
+    ├── UploadFailedError             an upload that was waited for ended dead, or was cancelled
+    └── StoreError                    the remote side; `error_class` says what the schedule does
+        ├── TransientError            try again, with back-off
+        │   └── ThrottledError        try again, and ask for less at a time
+        ├── AuthError                 try again with new credentials; attempts are not used up
+        ├── PermanentError            trying again is of no use: dead letter
+        │   └── NotFoundError         (FileNotFoundError) no such object
+        ├── ConflictError             somebody else's object has the name: dead letter
+        └── DamagedError              the spooled bytes are not those that were logged: never sent
+
+Errors are classified once, where they arise: in a store at its edge, in the spool at the call.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum
+
+
+class ErrorClass(str, Enum):
+    """What the schedule does with a failed attempt."""
+
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    AUTH = "auth"
+    PERMANENT = "permanent"
+    CONFLICT = "conflict"
+    DAMAGED = "damaged"
+
+
+class UploaderError(Exception):
+    """Any error that this package raises on purpose."""
+
+
+class SpoolError(UploaderError):
+    """The spool refused, or could not be read."""
+
+
+class NotASpoolError(SpoolError):
+    """The directory holds no spool."""
+
+
+class SpoolDamagedError(SpoolError):
+    """The spool's database cannot be read. Nothing in it was touched."""
+
+
+class SpoolVersionError(SpoolError):
+    """The spool was written by a newer version of this program."""
+
+
+class DestinationMismatchError(SpoolError):
+    """The spool uploads to another destination than the one asked for."""
+
+
+class SpoolBusyError(SpoolError):
+    """Another supervisor owns the spool."""
+
+
+class SpoolFullError(SpoolError, OSError):
+    """The spool's limit or its disk has no room for the artifact. Nothing was spooled."""
+
+    def __init__(self, message: str) -> None:
+        """Carry ENOSPC, so that code that handles a full disk handles this too."""
+        OSError.__init__(self, errno.ENOSPC, message)
+
+
+class SourceChangedError(SpoolError, OSError):
+    """The source file changed while it was copied: the copy would be a mixture."""
+
+    def __init__(self, path: str, message: str) -> None:
+        """Carry EBUSY and the file's path."""
+        OSError.__init__(self, errno.EBUSY, message, path)
+
+
+class UploadFailedError(UploaderError):
+    """The upload that was waited for will not arrive by itself."""
+
+
+class StoreError(UploaderError):
+    """A store could not do what it was asked."""
+
+    error_class = ErrorClass.TRANSIENT
+
+
+class TransientError(StoreError):
+    """A fault that passes: a timeout, a reset, a server error."""
+
+
+class ThrottledError(TransientError):
+    """The store asks for fewer requests."""
+
+    error_class = ErrorClass.THROTTLED
+
+
+class AuthError(StoreError):
+    """Credentials are missing, expired or refused for now."""
+
+    error_class = ErrorClass.AUTH
+
+
+class PermanentError(StoreError):
+    """The request will never succeed as it is."""
+
+    error_class = ErrorClass.PERMANENT
+
+
+class NotFoundError(PermanentError, FileNotFoundError):
+    """There is no object of that name."""
+
+
+class ConflictError(StoreError):
+    """An object of that name exists and is not ours."""
+
+    error_class = ErrorClass.CONFLICT
+
+
+class DamagedError(StoreError):
+    """The bytes do not have the checksum that was taken when they were spooled."""
+
+    error_class = ErrorClass.DAMAGED

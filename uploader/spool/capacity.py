@@ -1,0 +1,85 @@
+"""Keep the spool within its limits: say at once that it is full, or wait for room.
+
+- The sum of what is pending and dead is bounded by `max_bytes`: checked before the copy, and again
+  by the database in the commit, so that two ranks cannot pass it together.
+- The disk keeps `min_free_bytes` free, for everything else that lives on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from uploader import clock
+from uploader.errors import SpoolFullError
+from uploader.state import HOLDS_BYTES
+
+if TYPE_CHECKING:
+    from uploader.spool.layout import Layout
+    from uploader.spool.ledger import Ledger
+
+WhenFull = Literal["raise", "block"]
+
+MIN_FREE_BYTES = 64 << 20  #: bytes left free by default: the database must always be able to commit
+POLL = 0.1  #: seconds between looks while waiting for room
+REMIND = 60.0  #: seconds between log lines while waiting
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a spool may hold, and what a producer does when it is full."""
+
+    layout: Layout
+    ledger: Ledger
+    max_bytes: int | None
+    min_free_bytes: int
+    when_full: WhenFull
+
+    def admit(self, path: str, size: int) -> None:
+        """Return once there is room for `size` bytes.
+
+        Raises:
+            SpoolFullError: there is none and `when_full` is "raise", or there can never be.
+        """
+        if self.max_bytes is not None and size > self.max_bytes:
+            msg = f"{path} has {size} bytes; the spool's limit is {self.max_bytes} in all: raise max_bytes"
+            raise SpoolFullError(msg)
+        lack = self.lack(size)
+        if lack and self.when_full == "raise":
+            msg = f"the spool {self.layout.root} is full: {lack}; {self._advice()}"
+            raise SpoolFullError(msg)
+        if lack:
+            self._wait(path, size)
+
+    def lack(self, size: int) -> str | None:
+        """Say what there is too little of for `size` more bytes; None if nothing."""
+        if self.max_bytes is not None:
+            tally = self.ledger.tally()
+            held = sum(tally[state][1] for state in HOLDS_BYTES)
+            if held + size > self.max_bytes:
+                return f"{held} bytes wait in it, {size} more would pass its limit of {self.max_bytes}"
+        disk = os.statvfs(self.layout.root)
+        free = disk.f_bavail * disk.f_frsize
+        if free - size < self.min_free_bytes:
+            return f"its disk has {free} bytes free, {size} more would leave under {self.min_free_bytes}"
+        return None
+
+    def _wait(self, path: str, size: int) -> None:
+        reminded = -REMIND
+        while lack := self.lack(size):
+            if clock.monotonic() - reminded > REMIND:
+                reminded = clock.monotonic()
+                _log.warning("waiting for room in the spool for %s: %s; %s", path, lack, self._advice())
+            time.sleep(POLL)
+
+    def _advice(self) -> str:
+        spool = self.layout.root
+        return (
+            f"see what waits with: uploader status --spool {spool}; upload it with: "
+            f"uploader drain --spool {spool}"
+        )

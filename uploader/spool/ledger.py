@@ -1,0 +1,274 @@
+"""Read and move the rows of `upload`: one guarded statement for each edge of the state table.
+
+Statements are in `queries.sql`; what must hold whoever writes is in `schema.sql`. A move whose
+guard does not hold changes nothing and returns False (somebody else was first, which is no error).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from uploader import clock
+from uploader.errors import ErrorClass
+from uploader.model import Kind, Receipt, SentPart, Upload
+from uploader.state import LIVE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from uploader.spool.journal import Journal
+
+
+class Ledger:
+    """The uploads of one spool, over one process's journal handle."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Use `journal`'s database."""
+        self._journal = journal
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def upload(self, seq: int) -> Upload:
+        """Return one upload by its sequence number; `KeyError` if it is not there."""
+        found = self.select("WHERE seq = ?", (seq,))
+        if not found:
+            raise KeyError(seq)
+        return found[0]
+
+    def select(self, where: str, parameters: Iterable[Any] = ()) -> list[Upload]:
+        """Return the uploads that a `WHERE … ORDER BY …` of ours picks."""
+        rows = self._journal.rows(f"{_sql('columns')} {where}", tuple(parameters))
+        return [_upload(row) for row in rows]
+
+    def startable(self, now: float, horizon: float, limit: int) -> list[int]:
+        """Return what may start now, oldest first: retries that are due, and fresh uploads.
+
+        Half of the places go to retries if so many are due, so that neither starves the other.
+        A retry that is due only after `horizon`, later than any policy sets one, is due now: the
+        clock was set back, and nothing should wait for hours because of it.
+        """
+        due = self._seqs("due", now=now, limit=limit)
+        if len(due) < limit:
+            due += self._seqs("due_after_clock_jump", horizon=horizon, limit=limit - len(due))
+        fresh = self._seqs("fresh", limit=limit)
+        kept = due[: max(limit - len(fresh), limit // 2)]
+        return sorted(kept + fresh[: limit - len(kept)])
+
+    def active(self) -> list[int]:
+        """Return the sequence numbers of the active uploads."""
+        return self._seqs("active")
+
+    def cancel_requests(self) -> list[int]:
+        """Return the active uploads that a person wants cancelled."""
+        return self._seqs("cancel_requests")
+
+    def parts(self, seq: int) -> list[SentPart]:
+        """Return the parts that the store is known to have."""
+        return [SentPart(*row) for row in self._rows("parts", seq=seq)]
+
+    def progress(self) -> dict[int, tuple[int, int]]:
+        """Return parts and bytes sent of each active upload."""
+        return {seq: (parts, sent) for seq, parts, sent in self._rows("progress")}
+
+    def tally(self) -> dict[State, tuple[int, int]]:
+        """Return how many uploads, and how many bytes, are or ended in each state."""
+        return {State(state): (uploads, size) for state, uploads, size in self._rows("tally")}
+
+    def live(self) -> int:
+        """Return how many uploads have yet to end."""
+        tally = self.tally()
+        return sum(tally[state][0] for state in LIVE)
+
+    def oldest_ready(self) -> float | None:
+        """Return when the oldest ready upload was enqueued."""
+        rows = self._rows("oldest_ready")
+        return float(rows[0][0]) if rows else None
+
+    def holds_bytes(self, upload_id: str) -> bool:
+        """Tell whether the blob of an upload has to stay."""
+        return bool(self._rows("holds_bytes", id=upload_id))
+
+    def name_is_pending(self, name: str) -> bool:
+        """Tell whether an upload of the name has yet to end."""
+        return bool(self._rows("live_name", name=name))
+
+    def ready_versions(self, name: str) -> list[str]:
+        """Return the ids of the ready files of a name: those that a newer version may supersede."""
+        return [row[0] for row in self._rows("ready_versions", name=name)]
+
+    def newest_version(self, name: str) -> Upload | None:
+        """Return the newest upload of a name that is not superseded or cancelled."""
+        rows = self._rows("newest_version", name=name)
+        return self.upload(rows[0][0]) if rows else None
+
+    def current_done(self, glob: str = "*") -> list[int]:
+        """Return the newest done upload of each name that matches."""
+        return [row[0] for row in self._rows("current_done", glob=glob)]
+
+    # -- the supervisor's moves -----------------------------------------------------------------
+
+    def start(self, seq: int) -> dict[str, Any] | None:
+        """Ready -> active. Return the journal's item, or None if it may not start (any more)."""
+        with self._journal.transaction():
+            if not self._move("start", seq=seq):
+                return None
+            return self._journal.take(seq)
+
+    def finish(self, upload: Upload, receipt: Receipt) -> list[str]:
+        """Active -> done. Return the ids whose blobs may go now.
+
+        Older dead versions that might replace end as superseded: they must not land on top.
+        """
+        now = clock.now()
+        with self._journal.transaction():
+            self._require(self._move(
+                "finish", seq=upload.seq, now=now, receipt=json.dumps(receipt.as_json())
+            ), upload, "finish")
+            self._journal.ack(upload.seq)
+            older = self._rows("older_dead", name=upload.name, seq=upload.seq)
+            for seq, _ in older:
+                self._move("supersede_dead", seq=seq, now=now)
+        return [upload.id, *(upload_id for _, upload_id in older)]
+
+    def put_back(
+        self,
+        seq: int,
+        *,
+        not_before: float = 0,
+        counted: bool = False,
+        error_class: ErrorClass | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Active -> ready, to be attempted again from `not_before`."""
+        with self._journal.transaction():
+            if self._move(
+                "put_back", seq=seq, not_before=not_before, counted=int(counted),
+                error_class=error_class.value if error_class else None, error=error,
+            ):
+                self._journal.put_back(seq)
+
+    def fail(self, upload: Upload, error_class: ErrorClass, error: str) -> None:
+        """Active -> dead."""
+        with self._journal.transaction():
+            self._require(self._move(
+                "fail", seq=upload.seq, now=clock.now(), error_class=error_class.value, error=error
+            ), upload, "fail")
+            self._journal.bury(upload.seq)
+
+    def cancel_active(self, upload: Upload) -> None:
+        """Active -> cancelled, on a person's request."""
+        with self._journal.transaction():
+            if self._move("cancel_active", seq=upload.seq, now=clock.now()):
+                self._journal.ack(upload.seq)
+
+    def recover(self) -> int:
+        """Active -> ready for all that a predecessor left active. Return how many."""
+        left = self.active()
+        for seq in left:
+            self.put_back(seq)
+        return len(left)
+
+    def record_session(self, seq: int, session: str | None, part_size: int | None) -> None:
+        """Note the store's name for an upload in parts; a new session has no parts yet."""
+        with self._journal.transaction():
+            self._move("record_session", seq=seq, session=session, part_size=part_size)
+            self._move("forget_parts", seq=seq)
+
+    def record_part(self, seq: int, part: SentPart) -> None:
+        """Note that the store has a part."""
+        self._move("record_part", seq=seq, number=part.number, size=part.size, mark=part.mark)
+
+    def replace_parts(self, seq: int, parts: Iterable[SentPart]) -> None:
+        """Note what the store says it has, in place of what we believed."""
+        with self._journal.transaction():
+            self._move("forget_parts", seq=seq)
+            for part in parts:
+                self.record_part(seq, part)
+
+    def record_checksum(self, seq: int, item: dict[str, Any]) -> None:
+        """Note the checksums of a clone, once it was read."""
+        with self._journal.transaction():
+            self._move("record_checksum", seq=seq, crc32c=item["crc32c"])
+            self._journal.amend(seq, item)
+
+    def reap(self, state: State, before: float, limit: int = 1000) -> int:
+        """Forget finished uploads older than `before`. Return how many."""
+        return self._change("reap", state=state.value, before=before, limit=limit)
+
+    # -- a person's moves, from any process -------------------------------------------------------
+
+    def retry(self, upload: Upload) -> State:
+        """Dead -> ready, with the dead symlinks to it; dead -> superseded if a newer version is there.
+
+        Return the state that it is in now.
+        """
+        with self._journal.transaction():
+            if self._rows("newer_version", name=upload.name, seq=upload.seq):
+                self._move("supersede_dead", seq=upload.seq, now=clock.now())
+            else:
+                self._revive(upload.seq)
+                for (seq,) in self._rows("dead_links_to", name=upload.name, seq=upload.seq):
+                    self._revive(seq)
+        return self.upload(upload.seq).state
+
+    def cancel(self, upload: Upload) -> bool:
+        """Ready or dead -> cancelled; of an active one the supervisor is asked. True if it ended."""
+        with self._journal.transaction():
+            if self._move("cancel_waiting", seq=upload.seq, now=clock.now()):
+                return True
+            self._move("request_cancel", seq=upload.seq)
+            return False
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _revive(self, seq: int) -> None:
+        if self._move("revive", seq=seq):
+            self._journal.put_back(seq)
+
+    def _seqs(self, statement: str, /, **parameters: Any) -> list[int]:  # noqa: ANN401
+        return [row[0] for row in self._rows(statement, **parameters)]
+
+    def _rows(self, statement: str, /, **parameters: Any) -> list[Any]:  # noqa: ANN401
+        return self._journal.rows(_sql(statement), parameters)
+
+    def _move(self, statement: str, /, **parameters: Any) -> bool:  # noqa: ANN401
+        return self._change(statement, **parameters) > 0
+
+    def _change(self, statement: str, /, **parameters: Any) -> int:  # noqa: ANN401
+        return self._journal.execute(_sql(statement), parameters).rowcount
+
+    @staticmethod
+    def _require(moved: bool, upload: Upload, what: str) -> None:  # noqa: FBT001
+        if not moved:
+            msg = f"upload {upload.id} ({upload.name}) is not active: cannot {what} it"
+            raise RuntimeError(msg)
+
+
+@cache
+def _statements() -> dict[str, str]:
+    text = resources.files("uploader.spool").joinpath("queries.sql").read_text()
+    pieces = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)[1:]
+    return {name: sql.strip() for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def _sql(name: str) -> str:
+    return _statements()[name]
+
+
+def _upload(row: tuple[Any, ...]) -> Upload:
+    (seq, id_, kind, name, target, overwrite, size, crc32c, source_mtime, run, rank, state,
+     waiting_on, not_before, attempts, error_class, error, enqueued_at, finished_at, session,
+     part_size, receipt, cancel_requested) = row  # fmt: skip
+    return Upload(
+        seq=seq, id=id_, kind=Kind(kind), name=name, target=target, overwrite=bool(overwrite),
+        size=size, crc32c=crc32c, source_mtime=source_mtime, run=run, rank=rank, state=State(state),
+        waiting_on=waiting_on, not_before=not_before, attempts=attempts,
+        error_class=ErrorClass(error_class) if error_class else None, error=error,
+        enqueued_at=enqueued_at, finished_at=finished_at, session=session, part_size=part_size,
+        receipt=Receipt(**json.loads(receipt)) if receipt else None,
+        cancel_requested=bool(cancel_requested),
+    )  # fmt: skip

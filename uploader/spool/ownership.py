@@ -1,0 +1,129 @@
+"""Hold the supervisor's lock: one consumer a spool, until its last worker is gone.
+
+- The lock is an `flock` on `supervisor.lock`. It belongs to the open file, which each worker
+  inherits: after a SIGKILL of the supervisor the next one waits until no worker of the old one is
+  left. Without that fence a late worker can put an old version over a new one.
+- The file's text says who holds it, for people and for `status`; the lock, not the text, decides.
+- The agent leaves only while it holds `producers.lock` alone: a producer either sees the agent
+  that will take its artifact, or sees none and starts one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from uploader import clock
+from uploader.spool.layout import Layout, open_lock, try_lock
+
+STALE_RATE = 10.0  #: seconds after which a written throughput no longer says anything
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The live supervisor of a spool."""
+
+    pid: int
+    started: int  #: clock ticks since boot at which the process started, so that a pid is not taken for another
+    workers: int
+    bytes_per_second: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def throughput(self) -> float:
+        """Bytes per second over the last seconds; 0 if nothing was sent lately."""
+        return self.bytes_per_second if clock.now() - self.updated_at < STALE_RATE else 0.0
+
+
+class SupervisorLock:
+    """The right to consume one spool's journal."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the lock file; nothing is held yet."""
+        self.descriptor = open_lock(layout.supervisor_lock)
+        self._owner: Owner | None = None
+
+    def try_acquire(self, workers: int) -> bool:
+        """Take the lock if it is free; tell whether it was."""
+        if not try_lock(self.descriptor):
+            return False
+        self._write(Owner(os.getpid(), process_start(os.getpid()) or 0, workers))
+        return True
+
+    def report(self, bytes_per_second: float) -> None:
+        """Write how fast it goes, for `status`."""
+        if self._owner:
+            self._write(
+                Owner(
+                    self._owner.pid,
+                    self._owner.started,
+                    self._owner.workers,
+                    bytes_per_second,
+                    clock.now(),
+                )
+            )
+
+    def release(self) -> None:
+        """Let go; workers that still live go on holding it."""
+        if self._owner:
+            os.ftruncate(self.descriptor, 0)
+        os.close(self.descriptor)
+
+    def _write(self, owner: Owner) -> None:
+        text = json.dumps(vars(owner)).ljust(200)  # one write of one length: no reader sees half
+        os.pwrite(self.descriptor, text.encode(), 0)
+        self._owner = owner
+
+
+def find_owner(layout: Layout) -> Owner | None:
+    """Return the live supervisor of a spool, or None."""
+    try:
+        text = layout.supervisor_lock.read_text()
+        owner = Owner(**json.loads(text)) if text.strip() else None
+    except (OSError, ValueError, TypeError):
+        return None
+    alive = owner is not None and owner.pid > 0 and process_start(owner.pid) == owner.started
+    return owner if alive else None
+
+
+def process_start(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None if there is none.
+
+    Source: proc(5), /proc/pid/stat, field 22; the command in field 2 may hold spaces and brackets.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+class ProducerLock:
+    """A shared hold that says: a producer lives, the agent should stay."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Take the hold (it waits for an agent that is just leaving)."""
+        self._descriptor = open_lock(layout.producers_lock)
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def no_producer_lives(layout: Layout) -> int | None:
+    """Return a descriptor that keeps producers out if none lives, else None."""
+    descriptor = open_lock(layout.producers_lock)
+    if try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def agent_owner(path: str | os.PathLike[str]) -> Owner | None:
+    """Return the live supervisor (agent or drain) of the spool at `path`, or None."""
+    return find_owner(Layout(Path(path)))

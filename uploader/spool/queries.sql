@@ -1,0 +1,135 @@
+-- Every statement of the ledger, by name. A comment after the name gives the edge of the state
+-- table that the statement is; its guard (`AND state = …`) makes it do nothing in any other state.
+
+-- name: columns
+SELECT seq, id, kind, name, target, overwrite, size, crc32c, source_mtime, run, rank, state,
+       waiting_on, not_before, attempts, error_class, error, enqueued_at, finished_at, session,
+       part_size, receipt, cancel_requested
+  FROM upload
+
+-- name: start  (ready -> active)
+UPDATE upload SET state = 'active', not_before = 0
+ WHERE seq = :seq AND state = 'ready' AND waiting_on IS NULL
+
+-- name: finish  (active -> done)
+UPDATE upload SET state = 'done', finished_at = :now, receipt = :receipt, attempts = attempts + 1,
+                  error_class = NULL, error = NULL, session = NULL
+ WHERE seq = :seq AND state = 'active'
+
+-- name: put_back  (active -> ready)
+UPDATE upload SET state = 'ready', not_before = :not_before, attempts = attempts + :counted,
+                  error_class = :error_class, error = :error
+ WHERE seq = :seq AND state = 'active'
+
+-- name: fail  (active -> dead)
+UPDATE upload SET state = 'dead', finished_at = :now, attempts = attempts + 1,
+                  error_class = :error_class, error = :error, cancel_requested = 0
+ WHERE seq = :seq AND state = 'active'
+
+-- name: cancel_waiting  (ready -> cancelled, dead -> cancelled)
+UPDATE upload SET state = 'cancelled', finished_at = :now, waiting_on = NULL
+ WHERE seq = :seq AND state IN ('ready', 'dead')
+
+-- name: request_cancel
+UPDATE upload SET cancel_requested = 1 WHERE seq = :seq AND state = 'active'
+
+-- name: cancel_active  (active -> cancelled)
+UPDATE upload SET state = 'cancelled', finished_at = :now, session = NULL
+ WHERE seq = :seq AND state = 'active'
+
+-- name: supersede_dead  (dead -> superseded)
+UPDATE upload SET state = 'superseded', finished_at = :now
+ WHERE seq = :seq AND state = 'dead'
+
+-- name: revive  (dead -> ready)
+UPDATE upload SET state = 'ready', finished_at = NULL, not_before = 0, attempts = 0,
+                  error_class = NULL, error = NULL
+ WHERE seq = :seq AND state = 'dead'
+
+-- name: newer_version
+SELECT 1 FROM upload
+ WHERE name = :name AND seq > :seq AND state IN ('ready', 'active', 'done') LIMIT 1
+
+-- name: older_dead
+SELECT seq, id FROM upload
+ WHERE name = :name AND seq < :seq AND state = 'dead' AND overwrite = 1
+
+-- name: dead_links_to
+SELECT seq FROM upload
+ WHERE state = 'dead' AND kind = 'symlink' AND target = :name AND seq > :seq
+
+-- name: live_name
+SELECT 1 FROM upload WHERE name = :name AND state IN ('ready', 'active') LIMIT 1
+
+-- name: ready_versions
+SELECT id FROM upload WHERE name = :name AND state = 'ready' AND kind = 'file'
+
+-- name: record_session
+UPDATE upload SET session = :session, part_size = :part_size WHERE seq = :seq AND state = 'active'
+
+-- name: record_checksum
+UPDATE upload SET crc32c = :crc32c WHERE seq = :seq AND state = 'active'
+
+-- name: record_part
+INSERT INTO part (seq, number, size, mark) VALUES (:seq, :number, :size, :mark)
+ON CONFLICT (seq, number) DO UPDATE SET size = excluded.size, mark = excluded.mark
+
+-- name: forget_parts
+DELETE FROM part WHERE seq = :seq
+
+-- name: parts
+SELECT number, size, mark FROM part WHERE seq = :seq ORDER BY number
+
+-- name: fresh
+SELECT seq FROM upload
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before = 0
+ ORDER BY seq LIMIT :limit
+
+-- name: due
+SELECT seq FROM upload
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before > 0 AND not_before <= :now
+ ORDER BY not_before, seq LIMIT :limit
+
+-- name: due_after_clock_jump
+SELECT seq FROM upload
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before > :horizon
+ ORDER BY not_before, seq LIMIT :limit
+
+-- name: active
+SELECT seq FROM upload WHERE state = 'active'
+
+-- name: cancel_requests
+SELECT seq FROM upload WHERE state = 'active' AND cancel_requested = 1
+
+-- name: tally
+SELECT state, uploads, bytes FROM tally
+
+-- name: oldest_ready
+SELECT enqueued_at FROM upload WHERE state = 'ready' ORDER BY seq LIMIT 1
+
+-- name: progress
+SELECT u.seq, count(p.number), coalesce(sum(p.size), 0)
+  FROM upload u LEFT JOIN part p ON p.seq = u.seq
+ WHERE u.state = 'active' GROUP BY u.seq
+
+-- name: state_of
+SELECT state FROM upload WHERE id = :id
+
+-- name: holds_bytes
+SELECT 1 FROM upload WHERE id = :id AND state IN ('ready', 'active', 'dead')
+
+-- name: newest_version
+SELECT seq FROM upload
+ WHERE name = :name AND state IN ('ready', 'active', 'dead', 'done') ORDER BY seq DESC LIMIT 1
+
+-- name: current_done
+SELECT max(seq) FROM upload WHERE state = 'done' AND name GLOB :glob GROUP BY name ORDER BY 1
+
+-- name: reap
+DELETE FROM upload WHERE seq IN (
+  SELECT seq FROM upload
+   WHERE state = :state AND finished_at < :before
+     AND NOT EXISTS (SELECT 1 FROM upload dead      -- its retry must see that it is an older version
+                      WHERE dead.name = upload.name AND dead.state = 'dead'
+                        AND dead.seq < upload.seq)
+   ORDER BY seq LIMIT :limit)

@@ -1,0 +1,74 @@
+"""Make the database of a spool, and refuse one that this version cannot read."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from uploader.errors import NotASpoolError, SpoolVersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from uploader.spool.journal import Journal
+
+VERSION = 1  #: of the tables; a newer spool is refused, an older one migrated
+APPLICATION_ID = 0x41525453  #: "ARTS" in the database header: this file is a spool of ours
+
+#: How to come from each older version to the next. Each runs in the transaction that bumps it.
+MIGRATIONS: dict[int, Callable[[Journal], None]] = {}
+
+
+def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
+    """Bring the database to this version; the caller holds `init.lock`.
+
+    Raises:
+        NotASpoolError: the file is another program's, or empty and `create` is false.
+        SpoolVersionError: a newer version of this program wrote it.
+    """
+    version = _pragma(journal, "user_version")
+    if version == 0:
+        if not create or _pragma(journal, "application_id") not in (0, APPLICATION_ID):
+            msg = (
+                f"not a spool: {directory} holds a database that is not a spool's, or its making "
+                f"was cut short; run: uploader init --spool {directory} --destination URL"
+            )
+            raise NotASpoolError(msg)
+        _create(journal)
+    elif version > VERSION:
+        msg = (
+            f"spool {directory} has version {version}; this program reads up to {VERSION}. "
+            "Use the newer artifact-uploader that wrote it"
+        )
+        raise SpoolVersionError(msg)
+    else:
+        for old in range(version, VERSION):
+            with journal.transaction():
+                MIGRATIONS[old](journal)
+                journal.execute(f"PRAGMA user_version = {old + 1}")
+
+
+def _create(journal: Journal) -> None:
+    with journal.transaction():
+        for statement in _statements(
+            resources.files("uploader.spool").joinpath("schema.sql").read_text()
+        ):
+            journal.execute(statement)
+        journal.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        journal.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _pragma(journal: Journal, name: str) -> int:
+    return int(journal.rows(f"PRAGMA {name}")[0][0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; `executescript` would commit the transaction that we are in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,456 @@
+"""Take artifacts in: durable on return, a snapshot, in order.
+
+The design, with its constraints, is in `uploader/README.md`. In short: `put_file` copies the file
+into `blobs/` (`staging.stage`, whose steps are in a fixed order) and then commits one journal row.
+That commit is the moment from which the artifact cannot be lost. Before it there is nothing but a
+file that recovery sweeps; after it, everything is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uploader import checksum, clock, url
+from uploader.config import Options
+from uploader.crashpoint import reached
+from uploader.errors import (
+    DestinationMismatchError,
+    SpoolFullError,
+    UploadFailedError,
+)
+from uploader.model import POINTER_SUFFIX, Kind, Status, Upload, check_link, check_name
+from uploader.spool import schema, staging
+from uploader.spool.capacity import MIN_FREE_BYTES, Capacity
+from uploader.spool.journal import Journal
+from uploader.spool.layout import FILE_MODE, Layout, locked, sync_directory
+from uploader.spool.ledger import Ledger
+from uploader.spool.ownership import ProducerLock
+from uploader.spool.status import status_of
+from uploader.state import FINISHED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from uploader.spool.capacity import WhenFull
+
+WAIT_POLL = 0.02  #: seconds between looks at the database in `wait`
+MAX_POINTER_BYTES = 4096  #: of a `.symlink` file; a name has at most 1,024
+
+_log = logging.getLogger(__name__)
+
+
+class Spool:
+    """A spool directory, opened by one process. Usable after a fork; one thread at a time."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        destination: str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        max_bytes: int | None = None,
+        min_free_bytes: int | None = None,
+        when_full: WhenFull = "raise",
+        producer: bool = True,
+    ) -> None:
+        """Open the spool at `path`; make it if there is none and `destination` is given.
+
+        Args:
+            path: a directory on a local disk.
+            destination: the URL to upload to; the spool remembers it.
+            options: see `config.Options`; remembered, and changed by what is given here.
+            max_bytes: the most that may wait in the spool; remembered. None: as it was.
+            min_free_bytes: what the disk keeps free; remembered. None: as it was (64 MiB at first).
+            when_full: "raise" `SpoolFullError`, or "block" until there is room.
+            producer: keep a running agent from leaving while this spool is open.
+
+        Raises:
+            NotASpoolError, SpoolDamagedError, SpoolVersionError: it cannot be read.
+            DestinationMismatchError: it uploads to another destination.
+            ValueError: a bad URL or option.
+        """
+        if when_full not in ("raise", "block"):
+            msg = f'when_full must be "raise" or "block", not {when_full!r}'
+            raise ValueError(msg)
+        wanted = str(url.parse(destination)) if destination is not None else None
+        self._layout = Layout(Path(path).absolute())
+        self._open(create=wanted is not None)
+        self._settle(wanted, options or {}, max_bytes, min_free_bytes)
+        self.ledger = Ledger(self._journal)
+        self._capacity = Capacity(
+            self._layout,
+            self.ledger,
+            self._int_setting("max_bytes"),
+            self._int_setting("min_free_bytes") or MIN_FREE_BYTES,
+            when_full,
+        )
+        self._producer = ProducerLock(self._layout) if producer else None
+        self._version: int | None = None
+
+    def __enter__(self) -> Spool:
+        """Return self; the spool is closed at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the spool; what is in it stays. Again is harmless."""
+        if self._producer:
+            self._producer.release()
+            self._producer = None
+        self._journal.close()
+
+    # -- what it is -----------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._layout.root
+
+    @property
+    def layout(self) -> Layout:
+        """The paths inside."""
+        return self._layout
+
+    @property
+    def destination(self) -> str:
+        """The URL that it uploads to."""
+        return self._settings["destination"]
+
+    @property
+    def options(self) -> Options:
+        """What it remembers about how to upload."""
+        return Options().changed_by(json.loads(self._settings["options"]))
+
+    def setting(self, key: str) -> str | None:
+        """Return a remembered value."""
+        rows = self._journal.rows("SELECT value FROM spool WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else None
+
+    def remember(self, key: str, value: str) -> None:
+        """Store a value in the spool."""
+        self._journal.execute(
+            "INSERT INTO spool (key, value) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+            (key, value),
+        )
+
+    # -- putting --------------------------------------------------------------------------------
+
+    def put_file(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        run: str = "",
+        rank: int = 0,
+    ) -> str:
+        """Spool a file under a name; return the upload id once it cannot be lost any more.
+
+        A name that ends in `.symlink` is how later Composer versions log a symlink: it is spooled
+        as one, the file's text being the target.
+
+        Raises:
+            ValueError: a bad name; says which rule.
+            FileExistsError: `overwrite` is false and an upload of the name is pending.
+            FileNotFoundError, IsADirectoryError, PermissionError, OSError: the file.
+            SourceChangedError: the file was written to while it was copied.
+            SpoolFullError: no room.
+        """
+        name = check_name(name)
+        source = staging.open_source(os.fspath(path))
+        try:
+            if name.endswith(POINTER_SUFFIX):
+                target = _pointer_text(source)
+                return self.put_symlink(
+                    target, name[: -len(POINTER_SUFFIX)], overwrite=overwrite, run=run, rank=rank
+                )
+            self._refuse_pending(name, overwrite=overwrite)
+            self._capacity.admit(source.path, source.size)
+            staged = staging.stage(self._layout, source, uuid.uuid4().hex)
+        finally:
+            source.close()
+        try:
+            self._commit(_file_item(name, overwrite, run, rank, source, staged))
+        finally:
+            staged.release()
+        return staged.upload_id
+
+    def put_symlink(
+        self,
+        existing_name: str,
+        name: str,
+        *,
+        overwrite: bool = False,
+        run: str = "",
+        rank: int = 0,
+    ) -> str:
+        """Spool a symlink `name` to the artifact `existing_name`; return the upload id.
+
+        It becomes visible after every upload of its target that was enqueued before it.
+
+        Raises:
+            ValueError: a bad name, or a symlink to itself.
+            FileExistsError: `overwrite` is false and an upload of the name is pending.
+        """
+        target, name = check_link(existing_name, name)
+        self._refuse_pending(name, overwrite=overwrite)
+        item = _item(uuid.uuid4().hex, Kind.SYMLINK, name, overwrite, run, rank)
+        self._commit({**item, "target": target})
+        return str(item["id"])
+
+    def _commit(self, item: dict[str, Any]) -> None:
+        """Append the item to the journal; then remove the blobs of the versions that it supersedes.
+
+        A refusal by the database is certain: the copy goes too. After any other error it is not
+        known whether the row is there, so the copy stays: recovery sweeps it if no row names it.
+        """
+        superseded: list[str] = []
+        try:
+            with self._journal.transaction():
+                before = self.ledger.ready_versions(item["name"]) if item["overwrite"] else []
+                self._journal.put(item)
+                superseded = [one for one in before if not self.ledger.holds_bytes(one)]
+        except sqlite3.IntegrityError as error:
+            staging.discard(self._layout, item["id"])
+            raise self._refusal(error, item) from error
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise
+            staging.discard(self._layout, item["id"])
+            msg = f"no room for the spool's database in {self.path}: {error}"
+            raise SpoolFullError(msg) from error
+        reached("spool.committed")
+        for upload_id in superseded:
+            staging.discard(self._layout, upload_id)
+            reached("spool.superseded-blob-unlinked")
+
+    # -- following ------------------------------------------------------------------------------
+
+    def wait(self, upload_id: str, timeout: float | None = None) -> Upload:
+        """Wait until an upload has ended, for at most `timeout` seconds; return it.
+
+        Raises:
+            UploadFailedError: it is a dead letter, or was cancelled; says why.
+            TimeoutError: it is still pending.
+            KeyError: there is no such upload.
+        """
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        pause = threading.Event()
+        while (upload := self.upload(upload_id)).state not in FINISHED:
+            if deadline is not None and clock.monotonic() >= deadline:
+                msg = f"{upload.name} is still {upload.state.value} after {timeout} s"
+                raise TimeoutError(msg)
+            pause.wait(WAIT_POLL)
+        if upload.state in (State.DEAD, State.CANCELLED):
+            msg = f"{upload.name} is {upload.state.value}: {upload.error or 'cancelled by a person'}"
+            raise UploadFailedError(msg)
+        return upload
+
+    def upload(self, upload_id: str) -> Upload:
+        """Return an upload by id; `KeyError` if the spool does not know it."""
+        found = self.ledger.select("WHERE id = ?", (upload_id,))
+        if not found:
+            msg = f"no upload {upload_id} in spool {self.path}"
+            raise KeyError(msg)
+        return found[0]
+
+    def uploads(
+        self, *, state: State | str | None = None, name_glob: str | None = None, limit: int = -1
+    ) -> list[Upload]:
+        """Return uploads in enqueue order, those of a state or with matching names only."""
+        return self.ledger.select(
+            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR name GLOB ?2) ORDER BY seq LIMIT ?3",
+            (State(state).value if state else None, name_glob, limit),
+        )
+
+    def dead_letters(self, *, run: str | None = None, rank: int | None = None) -> list[Upload]:
+        """Return the dead letters, those of one run and rank if given."""
+        return self._of("'dead'", run, rank)
+
+    def pending(self, *, run: str | None = None, rank: int | None = None) -> list[Upload]:
+        """Return what has yet to end, that of one run and rank if given."""
+        return self._of("'ready', 'active'", run, rank)
+
+    def changed(self) -> bool:
+        """Tell whether another process has committed since the last call. Costs microseconds."""
+        before, self._version = self._version, self._journal.data_version()
+        return before != self._version
+
+    def status(self) -> Status:
+        """Return what `uploader status` shows."""
+        return status_of(self._layout, self.destination, self.ledger)
+
+    # -- a person's decisions -------------------------------------------------------------------
+
+    def retry(self, *selectors: str, all: bool = False) -> list[Upload]:  # noqa: A002  as the flag
+        """Put dead letters back to ready, by id or name; symlinks to them come along.
+
+        One that a newer version has replaced ends as superseded instead. Returns them as they are
+        now. Raises `KeyError` for a selector that names no dead letter.
+        """
+        chosen = self._chosen("'dead'", "dead letter", selectors, all)
+        for upload in chosen:
+            if self.ledger.retry(upload) is State.SUPERSEDED:
+                staging.discard(self._layout, upload.id)
+        return [self.upload(upload.id) for upload in chosen]
+
+    def cancel(self, *selectors: str, all: bool = False) -> list[Upload]:  # noqa: A002  as the flag
+        """Give up uploads, by id or name; of an active one the supervisor is asked.
+
+        Returns them as they are now. Raises `KeyError` for a selector that names nothing that
+        could be cancelled.
+        """
+        chosen = self._chosen("'ready', 'active', 'dead'", "unfinished upload", selectors, all)
+        for upload in chosen:
+            if self.ledger.cancel(upload):
+                staging.discard(self._layout, upload.id)
+        return [self.upload(upload.id) for upload in chosen]
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _open(self, *, create: bool) -> None:
+        if create:
+            self._layout.make()
+        else:
+            self._layout.require()
+        with locked(self._layout.init_lock):
+            fresh = not self._layout.database.exists()
+            if fresh:  # SQLite gives the log and the shared memory the mode of the database
+                os.close(os.open(self._layout.database, os.O_RDWR | os.O_CREAT, FILE_MODE))
+            self._journal = Journal(self._layout.root)
+            schema.prepare(self._journal, self._layout.root, create=create)
+            if fresh:
+                sync_directory(self._layout.root)
+
+    def _settle(
+        self,
+        destination: str | None,
+        options: Mapping[str, Any],
+        max_bytes: int | None,
+        min_free_bytes: int | None,
+    ) -> None:
+        """Remember what is new, and refuse another destination than the remembered one."""
+        remembered = self.setting("destination")
+        if destination is not None and remembered not in (None, destination):
+            msg = (
+                f"spool {self.path} uploads to {remembered}, not to {destination}; "
+                "use one spool for each destination"
+            )
+            self._journal.close()
+            raise DestinationMismatchError(msg)
+        before = json.loads(self.setting("options") or "{}")
+        merged = Options().changed_by(before).changed_by(options)
+        given = {
+            "destination": destination,
+            "options": json.dumps(merged.as_json()),
+            "max_bytes": max_bytes,
+            "min_free_bytes": min_free_bytes,
+        }
+        for key, value in given.items():
+            if value is not None and self.setting(key) != str(value):
+                self.remember(key, str(value))
+        self._settings = dict(self._journal.rows("SELECT key, value FROM spool"))
+
+    def _int_setting(self, key: str) -> int | None:
+        value = self._settings.get(key)
+        return None if value is None else int(value)
+
+    def _refuse_pending(self, name: str, *, overwrite: bool) -> None:
+        if not overwrite and self.ledger.name_is_pending(name):
+            raise _pending(name)
+
+    def _refusal(self, error: sqlite3.IntegrityError, item: dict[str, Any]) -> Exception:
+        if "pending" in str(error):
+            return _pending(item["name"])
+        if "full" in str(error):
+            return SpoolFullError(f"the spool {self.path} is full: {error} (max_bytes)")
+        return error
+
+    def _of(self, states: str, run: str | None, rank: int | None) -> list[Upload]:
+        return self.ledger.select(
+            f"WHERE state IN ({states}) AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR rank = ?2) "
+            "ORDER BY seq",
+            (run, rank),
+        )
+
+    def _chosen(
+        self, states: str, what: str, selectors: tuple[str, ...], everything: bool  # noqa: FBT001
+    ) -> list[Upload]:
+        if everything:
+            return self._of(states, None, None)
+        chosen: dict[int, Upload] = {}
+        for selector in selectors:
+            found = self.ledger.select(
+                f"WHERE state IN ({states}) AND (id = ?1 OR name = ?1) ORDER BY seq", (selector,)
+            )
+            if not found:
+                msg = f"no {what} has the id or name {selector!r}; see: uploader ls --spool {self.path}"
+                raise KeyError(msg)
+            chosen.update({upload.seq: upload for upload in found})
+        return list(chosen.values())
+
+
+def _item(
+    upload_id: str, kind: Kind, name: str, overwrite: bool, run: str, rank: int  # noqa: FBT001
+) -> dict[str, Any]:
+    """Return the journal's form of an upload, as the triggers read it."""
+    return {
+        "id": upload_id,
+        "kind": kind.value,
+        "name": name,
+        "overwrite": int(overwrite),
+        "run": run,
+        "rank": rank,
+    }
+
+
+def _file_item(
+    name: str,
+    overwrite: bool,  # noqa: FBT001
+    run: str,
+    rank: int,
+    source: staging.Source,
+    staged: staging.Staged,
+) -> dict[str, Any]:
+    item = _item(staged.upload_id, Kind.FILE, name, overwrite, run, rank)
+    item |= {"size": staged.size, "source_mtime": source.mtime_ns / 1e9}
+    if staged.checksums:
+        item |= {
+            "crc32c": staged.checksums.whole,
+            "block": staged.checksums.block,
+            "blocks": checksum.pack(staged.checksums.blocks),
+        }
+    return item
+
+
+def _pointer_text(source: staging.Source) -> str:
+    """Return the target that a `.symlink` file names."""
+    text = os.read(source.descriptor, MAX_POINTER_BYTES)
+    with suppress(UnicodeDecodeError):
+        return check_name(text.decode().strip())
+    msg = f"{source.path} is no symlink's text: it is not UTF-8"
+    raise ValueError(msg)
+
+
+def _pending(name: str) -> FileExistsError:
+    return FileExistsError(
+        f"{name!r} is already enqueued and overwrite=False; wait for it, use another name, or overwrite"
+    )

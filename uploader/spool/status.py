@@ -1,0 +1,53 @@
+"""Sum up a spool for `uploader status`, without a scan of its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uploader import clock
+from uploader.model import InFlight, Status
+from uploader.spool.ownership import find_owner
+from uploader.state import LIVE, State
+
+if TYPE_CHECKING:
+    from uploader.spool.layout import Layout
+    from uploader.spool.ledger import Ledger
+
+
+def status_of(layout: Layout, destination: str, ledger: Ledger) -> Status:
+    """Return the counts, the work in flight and the dead letters of a spool."""
+    tally = ledger.tally()
+    in_flight = _in_flight(ledger)
+    owner = find_owner(layout)
+    oldest = ledger.oldest_ready()
+    sent = sum(one.sent for one in in_flight)
+    return Status(
+        spool=str(layout.root),
+        destination=destination,
+        counts={state: tally[state][0] for state in State},
+        bytes_pending=sum(tally[state][1] for state in LIVE) - sent,
+        bytes_sent=sent,
+        bytes_done=tally[State.DONE][1],
+        oldest_ready_age=None if oldest is None else max(0.0, clock.now() - oldest),
+        throughput=owner.throughput if owner else 0.0,
+        agent_pid=owner.pid if owner else None,
+        agent_workers=owner.workers if owner else None,
+        in_flight=in_flight,
+        dead=tuple(ledger.select("WHERE state = 'dead' ORDER BY seq")),
+    )
+
+
+def _in_flight(ledger: Ledger) -> tuple[InFlight, ...]:
+    progress = ledger.progress()
+    return tuple(
+        InFlight(
+            id=upload.id,
+            name=upload.name,
+            size=upload.size or 0,
+            sent=progress.get(upload.seq, (0, 0))[1],
+            parts_done=progress.get(upload.seq, (0, 0))[0],
+            parts_total=upload.parts_total,
+            attempt=upload.attempts + 1,
+        )
+        for upload in ledger.select("WHERE state = 'active' ORDER BY seq")
+    )
