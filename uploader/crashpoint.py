@@ -43,6 +43,7 @@ WORKER_POINTS = (
     "worker.step-begun",
     "local.part-written",
     "local.temporary-synced",
+    "local.linked",
     "local.published",
     "local.directory-synced",
     "worker.step-ended",

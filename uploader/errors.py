@@ -12,7 +12,8 @@
     ├── UploadFailedError             an upload that was waited for ended dead, or was cancelled
     └── StoreError                    the remote side; `error_class` says what the schedule does
         ├── TransientError            try again, with back-off
-        │   └── ThrottledError        try again, and ask for less at a time
+        │   ├── ThrottledError        try again, and ask for less at a time
+        │   └── SessionLostError      the store forgot an upload in parts: it begins again
         ├── AuthError                 try again with new credentials; attempts are not used up
         ├── PermanentError            trying again is of no use: dead letter
         │   └── NotFoundError         (FileNotFoundError) no such object
@@ -101,6 +102,10 @@ class ThrottledError(TransientError):
     """The store asks for fewer requests."""
 
     error_class = ErrorClass.THROTTLED
+
+
+class SessionLostError(TransientError):
+    """The store does not know the session of an upload in parts any more."""
 
 
 class AuthError(StoreError):

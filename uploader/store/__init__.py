@@ -1,0 +1,1 @@
+"""Put objects where they belong: one contract, a file for each store."""

@@ -1,0 +1,68 @@
+"""Read a piece of a spooled file, and check that it is what was logged."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uploader.checksum import crc32c
+from uploader.errors import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = 1 << 20  #: bytes read at a time
+
+
+@dataclass(frozen=True)
+class Body:
+    """The bytes of one request: a whole blob, or a part of one."""
+
+    path: str
+    offset: int  #: bytes
+    size: int  #: bytes
+    crc32c: int | None  #: of these bytes; None: not known yet, nothing is checked
+    inline: bytes | None = None  #: the bytes themselves, of what is in no file (a pointer's text)
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Body:
+        """Return a body of bytes in memory."""
+        return cls("", 0, len(data), crc32c(data), data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes; at the end, raise `DamagedError` if they are not those of the checksum.
+
+        The caller MUST NOT make anything visible before the iteration has ended well.
+        """
+        if self.inline is not None:
+            yield self.inline
+            return
+        descriptor = open_blob(self.path)
+        try:
+            value, at, end = 0, self.offset, self.offset + self.size
+            while at < end and (data := os.pread(descriptor, min(CHUNK, end - at), at)):
+                value = crc32c(data, value)
+                at += len(data)
+                yield data
+        finally:
+            os.close(descriptor)
+        if at < end:
+            raise _damaged(self.path, f"it ends at byte {at}, {end} were expected")
+        if self.crc32c is not None and value != self.crc32c:
+            raise _damaged(self.path, f"CRC32C is {value:08x}, was {self.crc32c:08x} when logged")
+
+
+def open_blob(path: str) -> int:
+    """Open a spooled file; never through a symlink. `DamagedError` if it is not there."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from error
+
+
+def _damaged(path: str, how: str) -> DamagedError:
+    return DamagedError(
+        f"spool file damaged: {path}: {how}. It was not sent; log the artifact again, then "
+        "`uploader cancel` this upload"
+    )

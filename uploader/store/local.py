@@ -1,0 +1,531 @@
+"""Store objects as files below a directory: `file:///path`, on any file system.
+
+- An object appears complete or not at all: it is written under a hidden temporary name in its own
+  directory, fsynced, and then renamed (OVERWRITE) or hard-linked (CREATE: `link` fails if the name
+  exists, so the file system decides a race).
+- Parts are written at their offsets into the temporary file and fsynced before they are answered:
+  a part that was recorded is on the disk.
+- The upload's id and checksum are extended attributes (`user.uploader.*`); where the file system
+  has none, a retry knows its own object by size and checksum.
+- Nothing is ever written outside the root: each directory on the way is opened with O_NOFOLLOW, so
+  a symlink planted there is an error, not a way out.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from uploader import checksum, clock
+from uploader.crashpoint import reached
+from uploader.errors import (
+    ConflictError,
+    NotFoundError,
+    PermanentError,
+    SessionLostError,
+    StoreError,
+    TransientError,
+)
+from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
+from uploader.store.base import Limits, ObjectInfo
+from uploader.store.body import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uploader.model import Part
+    from uploader.store.base import ObjectMeta
+    from uploader.store.body import Body
+
+LIMITS = Limits(
+    whole_max=64 << 20,  # a part costs an fsync; below this one request is done within a second
+    part_min=1 << 20,
+    parts_max=1 << 16,
+    object_max=1 << 62,
+)
+TEMPORARY = ".uploader-"  #: prefix of the hidden names; the upload id follows
+_ATTRIBUTE = "user.uploader."
+_NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+_PERMANENT = {
+    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+    errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.ENOTEMPTY, errno.EILSEQ,
+}  # fmt: skip
+
+
+class LocalStore:
+    """The objects below one directory."""
+
+    limits = LIMITS
+    symlink_modes = (SymlinkMode.NATIVE, SymlinkMode.POINTER, SymlinkMode.COPY)
+
+    def __init__(self, root: str) -> None:
+        """Use the directory `root`; nothing is touched yet."""
+        self._root = root
+
+    def prepare(self, *, first: bool) -> None:
+        """See `ObjectStore.prepare`: only the first time is a missing root made.
+
+        Later a missing root means that a file system is not mounted; to make it then would put
+        the artifacts where nobody looks for them.
+        """
+        try:
+            if first:
+                os.makedirs(self._root, exist_ok=True)
+            probe = os.path.join(self._root, f"{TEMPORARY}probe-{os.getpid()}")
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.unlink(probe)
+        except OSError as error:
+            hint = "is its file system mounted?" if error.errno == errno.ENOENT else "check its permissions"
+            msg = f"cannot write to destination {self._root}: {error.strerror}; {hint}"
+            raise PermanentError(msg) from error
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def put(self, name: str, body: Body, mode: PutMode, meta: ObjectMeta) -> Receipt:
+        """See `ObjectStore.put`."""
+        with self._directory(name, make=True) as (directory, leaf):
+            self._refuse_existing(directory, leaf, mode, meta)
+            temporary = _temporary(meta.upload_id)
+            try:
+                descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+                with _closing(descriptor):
+                    for chunk in body.chunks():
+                        _write_all(descriptor, chunk, None)
+                    self._seal(descriptor, meta)
+                return self._publish(directory, temporary, leaf, mode, meta)
+            except StoreError:
+                _unlink(temporary, directory)
+                raise
+
+    def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
+        """See `ObjectStore.begin`: a temporary file of the full size, whose room is reserved."""
+        with self._directory(name, make=True) as (directory, leaf):
+            self._refuse_existing(directory, leaf, mode, meta)
+            session = _temporary(meta.upload_id)
+            descriptor = _open(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+            with _closing(descriptor):
+                _reserve(descriptor, meta.size)
+                os.fsync(descriptor)
+            os.fsync(directory)
+            return session
+
+    def put_part(self, name: str, session: str, part: Part, body: Body) -> SentPart:
+        """See `ObjectStore.put_part`."""
+        with self._directory(name) as (directory, _), _closing(_session(session, directory)) as file:
+            at = part.offset
+            for chunk in body.chunks():
+                _write_all(file, chunk, at)
+                at += len(chunk)
+            os.fdatasync(file)
+            reached("local.part-written")
+        return SentPart(part.number, part.size, str(part.offset))
+
+    def sent_parts(self, name: str, session: str, recorded: list[SentPart]) -> list[SentPart]:
+        """See `ObjectStore.sent_parts`: every recorded part was fsynced before."""
+        with self._directory(name) as (directory, _), _closing(_session(session, directory)):
+            return recorded
+
+    def complete(
+        self, name: str, session: str, parts: list[SentPart], mode: PutMode, meta: ObjectMeta
+    ) -> Receipt:
+        """See `ObjectStore.complete`."""
+        with self._directory(name) as (directory, leaf):
+            if mode is PutMode.CREATE and (own := self._own(directory, leaf, meta)):
+                _unlink(session, directory)
+                return own
+            try:
+                file = _session(session, directory)
+            except SessionLostError:
+                if own := self._own(directory, leaf, meta):
+                    return own
+                raise
+            with _closing(file):
+                sent = sum(part.size for part in parts)
+                if sent != meta.size or os.fstat(file).st_size != meta.size:
+                    msg = f"the parts of {name} have {sent} bytes, not {meta.size}"
+                    raise SessionLostError(msg)
+                self._seal(file, meta)
+            return self._publish(directory, session, leaf, mode, meta)
+
+    def abort(self, name: str, session: str) -> None:
+        """See `ObjectStore.abort`."""
+        with suppress(NotFoundError), self._directory(name) as (directory, _):
+            _unlink(session, directory)
+
+    def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
+        """See `ObjectStore.copy`."""
+        info = self.head(target)
+        meta = replace(meta, size=info.size, crc32c=info.crc32c)
+        with self._directory(name, make=True) as (directory, leaf):
+            self._refuse_existing(directory, leaf, mode, meta)
+            temporary = _temporary(meta.upload_id)
+            descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+            with _closing(descriptor):
+                value = 0
+                for chunk in self.read(target):
+                    value = checksum.crc32c(chunk, value)
+                    _write_all(descriptor, chunk, None)
+                self._seal(descriptor, replace(meta, crc32c=value))
+            return self._publish(directory, temporary, leaf, mode, meta)
+
+    def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
+        """See `ObjectStore.symlink`: relative, so that the tree can be moved as a whole."""
+        text = os.path.relpath(target, os.path.dirname(name) or ".")
+        with self._directory(name, make=True) as (directory, leaf):
+            temporary = _temporary(meta.upload_id)
+            try:
+                if mode is PutMode.OVERWRITE:
+                    _unlink(temporary, directory)
+                    os.symlink(text, temporary, dir_fd=directory)
+                    os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
+                else:
+                    os.symlink(text, leaf, dir_fd=directory)
+            except FileExistsError as error:
+                if _readlink(leaf, directory) != text:
+                    raise _conflict(name) from error
+            reached("local.published")
+            os.fsync(directory)
+            reached("local.directory-synced")
+            return _receipt(os.stat(leaf, dir_fd=directory, follow_symlinks=False), None)
+
+    def delete(self, name: str) -> None:
+        """See `ObjectStore.delete`."""
+        with suppress(NotFoundError), self._directory(name) as (directory, leaf):
+            _unlink(leaf, directory)
+            os.fsync(directory)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def head(self, name: str) -> ObjectInfo:
+        """See `ObjectStore.head`."""
+        with self._directory(name) as (directory, leaf):
+            return self._info(directory, leaf, name)
+
+    def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
+        """See `ObjectStore.read`."""
+        with self._directory(name) as (directory, leaf):
+            descriptor = _open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
+            with _closing(descriptor):
+                while chunk := os.pread(descriptor, CHUNK, offset):
+                    offset += len(chunk)
+                    yield chunk
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """See `ObjectStore.list`."""
+        for path, name in self._walk():
+            if name.startswith(prefix) and not os.path.basename(path).startswith(TEMPORARY):
+                with suppress(NotFoundError):  # it went away meanwhile
+                    yield self.head(name)
+
+    def full_name(self, name: str) -> str:
+        """See `ObjectStore.full_name`: the root stands for the bucket."""
+        return name
+
+    def artifact_name(self, full_name: str) -> str:
+        """See `ObjectStore.artifact_name`."""
+        return full_name
+
+    def sweep(self, keep: set[str], older_than: float) -> list[str]:
+        """See `ObjectStore.sweep`."""
+        swept = []
+        for path, name in self._walk():
+            leaf = os.path.basename(path)
+            if not _is_temporary(leaf) or leaf in keep:
+                continue
+            with suppress(FileNotFoundError):
+                if clock.now() - os.lstat(path).st_mtime >= older_than:
+                    os.unlink(path)
+                    swept.append(name)
+        return swept
+
+    def close(self) -> None:
+        """See `ObjectStore.close`: there is nothing to let go of."""
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _walk(self) -> Iterator[tuple[str, str]]:
+        for directory, _, leaves in os.walk(self._root):
+            for leaf in sorted(leaves):
+                path = os.path.join(directory, leaf)
+                yield path, os.path.relpath(path, self._root)
+
+    @contextmanager
+    def _directory(self, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """Open the directory of `name`, step by step below the root; classify what goes wrong."""
+        *way, leaf = name.split("/")
+        if ".." in (*way, leaf):
+            msg = f"{name} leads out of {self._root}"
+            raise PermanentError(msg)
+        with _classified(name, self._root):
+            descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for segment in way:
+                    descriptor = _enter(descriptor, segment, make=make)
+                yield descriptor, leaf
+            finally:
+                os.close(descriptor)
+
+    def _refuse_existing(self, directory: int, leaf: str, mode: PutMode, meta: ObjectMeta) -> None:
+        """Find a conflict before the bytes are sent, not after."""
+        if (
+            mode is PutMode.CREATE
+            and _exists(leaf, directory)
+            and not _is_claim(directory, leaf, meta.upload_id)
+            and not self._own(directory, leaf, meta)
+        ):
+            raise _conflict(leaf)
+
+    def _own(self, directory: int, leaf: str, meta: ObjectMeta) -> Receipt | None:
+        """Return the receipt of an existing object that this same upload has made, else None."""
+        try:
+            info = self._info(directory, leaf, leaf)
+        except FileNotFoundError:
+            return None
+        same = info.upload_id == meta.upload_id if info.upload_id else self._same_bytes(directory, leaf, meta)
+        return _receipt(os.stat(leaf, dir_fd=directory, follow_symlinks=False), meta.crc32c) if same else None
+
+    def _same_bytes(self, directory: int, leaf: str, meta: ObjectMeta) -> bool:
+        """Compare the bytes, where the file system cannot keep whose they are."""
+        facts = os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size != meta.size or meta.crc32c is None:
+            return False
+        with _closing(_open(leaf, os.O_RDONLY, directory)) as file:
+            if _has_attributes(file):
+                return False  # it could say whose it is, and does not: somebody else's
+            value = 0
+            while chunk := os.read(file, CHUNK):
+                value = checksum.crc32c(chunk, value)
+        return value == meta.crc32c
+
+    def _seal(self, descriptor: int, meta: ObjectMeta) -> None:
+        """Write what belongs beside the bytes, and make all of it durable."""
+        values = {"upload_id": meta.upload_id, "run": meta.run, "rank": str(meta.rank)}
+        if meta.crc32c is not None:
+            values["crc32c"] = f"{meta.crc32c:08x}"
+        try:
+            for key, value in values.items():
+                os.setxattr(descriptor, _ATTRIBUTE + key, value.encode())
+        except OSError as error:
+            if error.errno not in _NO_ATTRIBUTES:
+                raise
+        if meta.source_mtime is not None:
+            os.utime(descriptor, (time.time(), meta.source_mtime))
+        os.fsync(descriptor)
+        reached("local.temporary-synced")
+
+    def _publish(
+        self, directory: int, temporary: str, leaf: str, mode: PutMode, meta: ObjectMeta
+    ) -> Receipt:
+        """Give the finished temporary file its name: the one moment at which it becomes visible."""
+        if mode is PutMode.OVERWRITE:
+            os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
+        else:
+            try:
+                _link_or_claim(directory, temporary, leaf, meta.upload_id)
+            except FileExistsError as error:
+                if not self._own(directory, leaf, meta):
+                    _unlink(temporary, directory)
+                    raise _conflict(leaf) from error
+            reached("local.linked")
+            _unlink(temporary, directory)
+        reached("local.published")
+        os.fsync(directory)
+        reached("local.directory-synced")
+        return _receipt(os.stat(leaf, dir_fd=directory, follow_symlinks=False), meta.crc32c)
+
+    def _info(self, directory: int, leaf: str, name: str) -> ObjectInfo:
+        facts = os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+        target = None
+        crc32c, upload_id = None, None
+        if stat.S_ISLNK(facts.st_mode):
+            text = os.readlink(leaf, dir_fd=directory)
+            target = os.path.normpath(os.path.join(os.path.dirname(name), text))
+        elif stat.S_ISREG(facts.st_mode):
+            with _closing(_open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)) as file:
+                upload_id = _attribute(file, "upload_id")
+                crc32c = _attribute(file, "crc32c")
+        else:
+            msg = f"{name} is a directory or a special file"
+            raise IsADirectoryError(errno.EISDIR, msg)
+        return ObjectInfo(
+            name=name,
+            size=facts.st_size,
+            crc32c=int(crc32c, 16) if crc32c else None,
+            upload_id=upload_id,
+            etag=_receipt(facts, None).etag,
+            target=target,
+        )
+
+
+@contextmanager
+def _classified(name: str, root: str) -> Iterator[None]:
+    """Say once, here, what an operating system error means for the schedule."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        if not os.path.isdir(root):
+            msg = f"the destination {root} is not there; is its file system mounted?"
+            raise TransientError(msg) from error
+        msg = f"no object {name} in {root}"
+        raise NotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{name} in {root}: {error.strerror}"
+        raise (PermanentError if error.errno in _PERMANENT else TransientError)(msg) from error
+
+
+def _enter(directory: int, segment: str, *, make: bool) -> int:
+    """Open a directory inside an open one, which is closed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            return os.open(segment, flags, dir_fd=directory)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(segment, dir_fd=directory)
+        os.fsync(directory)  # also when another process made it: it may not have synced it yet
+        return os.open(segment, flags, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _open(leaf: str, flags: int, directory: int) -> int:
+    return os.open(leaf, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=directory)
+
+
+def _session(session: str, directory: int) -> int:
+    if not _is_temporary(session):
+        msg = f"not a session of this store: {session[:80]!r}"
+        raise SessionLostError(msg)
+    try:
+        return _open(session, os.O_WRONLY, directory)
+    except FileNotFoundError as error:
+        msg = f"the unfinished file {session} is gone; the upload begins again"
+        raise SessionLostError(msg) from error
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int | None) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view) if offset is None else os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset = None if offset is None else offset + written
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the room for a large file now: a full disk shows before the bytes are sent."""
+    if size:
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            os.ftruncate(descriptor, size)
+
+
+def _link_or_claim(directory: int, temporary: str, leaf: str, upload_id: str) -> None:
+    """Give a file its name only if the name is free; `FileExistsError` if it is not.
+
+    Where the file system has no hard links (FUSE mounts, FAT), the name is claimed with O_EXCL by
+    a file that holds our id, which is then replaced; a retry knows its own claim.
+    """
+    try:
+        os.link(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not _is_claim(directory, leaf, upload_id):
+            with _closing(_open(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory)) as claim:
+                _write_all(claim, _claim_text(upload_id), None)
+                os.fsync(claim)
+        os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _is_claim(directory: int, leaf: str, upload_id: str) -> bool:
+    try:
+        with _closing(_open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)) as file:
+            return os.read(file, 256) == _claim_text(upload_id)
+    except OSError:
+        return False
+
+
+def _claim_text(upload_id: str) -> bytes:
+    return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
+
+
+def _unlink(leaf: str, directory: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(leaf, dir_fd=directory)
+
+
+def _exists(leaf: str, directory: int) -> bool:
+    try:
+        os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _readlink(leaf: str, directory: int) -> str | None:
+    try:
+        return os.readlink(leaf, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _attribute(descriptor: int, key: str) -> str | None:
+    try:
+        return os.getxattr(descriptor, _ATTRIBUTE + key).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _has_attributes(descriptor: int) -> bool:
+    try:
+        os.listxattr(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _temporary(upload_id: str) -> str:
+    return TEMPORARY + upload_id
+
+
+def _is_temporary(leaf: str) -> bool:
+    rest = leaf.removeprefix(TEMPORARY)
+    return rest != leaf and len(rest) == 32 and all(c in "0123456789abcdef" for c in rest)
+
+
+def _conflict(name: str) -> ConflictError:
+    return ConflictError(
+        f"{name} already exists, but overwrite was set to False; nothing was replaced"
+    )
+
+
+def _receipt(facts: os.stat_result, crc32c: int | None) -> Receipt:
+    return Receipt(
+        etag=f"{facts.st_ino:x}-{facts.st_mtime_ns:x}",
+        size=facts.st_size,
+        crc32c=crc32c,
+        time=clock.now(),
+    )

@@ -1,0 +1,1 @@
+"""Hold every store to the contract: the shipped conformance suite, and a store that fails."""
