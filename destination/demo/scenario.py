@@ -1,0 +1,145 @@
+"""Plays the demo: trains, kills in mid-upload, starts again, drains, verifies.
+
+- A kill waits until the trainer is far enough and an upload is under way, and strikes at once.
+- Trainer and agent die together as on a preempted node, agent and workers alone as after a crash.
+- A kill that came when the upload had just ended is told as such, not counted as one in mid-upload.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from destination.demo.diary import Diary
+from destination.demo.processes import DemoError, Trainer, command, kill_agent, wait_until
+from uploader import Spool, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from destination.demo.workspace import Workspace
+
+#: epochs of training, over all sessions
+EPOCHS = 10
+#: seconds that the whole may take
+LIMIT = 115
+#: after which logged epoch a kill comes, and whether the trainer dies with the agent
+KILLS = ((2, True), (4, False), (7, True))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One SIGKILL: when (seconds since the epoch), of whom, and which uploads it cut off."""
+
+    time: float
+    trainer_too: bool
+    cut: tuple[str, ...]
+
+    @property
+    def whom(self) -> str:
+        """The processes that were killed, in words."""
+        return "trainer and agent" if self.trainer_too else "agent"
+
+
+@dataclass
+class Scenario:
+    """One play.
+
+    Args:
+        workspace: its places; the folder must be new.
+        say: told each thing that happens, as it happens.
+    """
+
+    workspace: Workspace
+    say: Callable[[str], None]
+    epochs: int = EPOCHS
+    kills: list[Kill] = field(default_factory=list)
+    started: float = field(default_factory=time.time)
+
+    def play(self) -> None:
+        """Play it to the end.
+
+        Raises:
+            DemoError: something did not come as it should, in time.
+        """
+        self.deadline = time.monotonic() + LIMIT
+        self.workspace.output.mkdir(parents=True)
+        self.diary = Diary(self.workspace.diary)
+        with Spool(self.workspace.spool, self.workspace.url, producer=False) as self.spool:
+            try:
+                self.train()
+                self.run("drain", "--timeout", "60s")
+                self.run("verify", "--deep")
+            finally:
+                kill_agent(self.workspace.spool)  # else it would wait for more for a while
+
+    def train(self) -> None:
+        """Train through all the kills."""
+        trainer = self.start(session=1)
+        try:
+            for after_epoch, trainer_too in KILLS:
+                self.kill(trainer, after_epoch, trainer_too=trainer_too)
+                if trainer_too:
+                    trainer = self.start(trainer.session + 1)
+            trainer.wait(self.deadline)
+        finally:
+            trainer.kill()
+        *_, last = self.diary.read("epoch")
+        self.say(
+            f"training is over: {last['epoch']} epochs, {last['accuracy']:.1%} of test digits right"
+        )
+
+    def start(self, session: int) -> Trainer:
+        """Start a session of the trainer, and wait until it knows where it goes on."""
+        trainer = Trainer.start(self.workspace, session, self.epochs)
+        self.wait(trainer, lambda: len(list(self.diary.read("started"))) == session, "its start")
+        *_, start = self.diary.read("started")
+        done = start["epoch"]
+        goes_on = (
+            f"fetched ckpt/latest, goes on after epoch {done}" if done else "starts from nothing"
+        )
+        self.say(f"trainer {session} {goes_on}")
+        return trainer
+
+    def kill(self, trainer: Trainer, after_epoch: int, *, trainer_too: bool) -> None:
+        """Strike as soon as `after_epoch` is logged and an upload is under way."""
+        logged = f"the checkpoint of epoch {after_epoch}"
+        self.wait(trainer, lambda: self.epoch() >= after_epoch, logged)
+        self.wait(trainer, lambda: bool(self.under_way()), "an upload under way")
+        found = kill_agent(self.workspace.spool)
+        if trainer_too:
+            trainer.kill()
+        # What was under way when its process died is so still: only a new agent could tell.
+        kill = Kill(time.time(), trainer_too, tuple(self.under_way()) if found else ())
+        self.kills.append(kill)
+        cut = " and ".join(kill.cut) or "nothing"
+        self.say(f"SIGKILL to {kill.whom}, cutting off {cut}")
+
+    def under_way(self) -> list[str]:
+        """Return the checkpoints that are being uploaded at this moment."""
+        active = self.spool.uploads(state=State.ACTIVE, name_glob="*.npz")
+        return [upload.name for upload in active]
+
+    def epoch(self) -> int:
+        """Return the last epoch whose checkpoint was logged."""
+        epochs = [entry["epoch"] for entry in self.diary.read("epoch")]
+        return epochs[-1] if epochs else 0
+
+    def wait(self, trainer: Trainer, ready: Callable[[], bool], what: str) -> None:
+        """Wait until `ready()`, as long as the trainer lives."""
+
+        def ready_or_over() -> bool:
+            return ready() or trainer.process.poll() is not None
+
+        wait_until(ready_or_over, self.deadline, what)
+        if not ready():
+            raise DemoError(f"the trainer ended before {what}: see {self.workspace.trainer_log}")
+
+    def run(self, verb: str, *options: str) -> None:
+        """Run `uploader VERB` on the spool, and tell its exit code."""
+        arguments = [verb, "--spool", str(self.workspace.spool), *options]
+        result = command(*arguments)
+        self.say(f"uploader {verb} {' '.join(options)}: exit code {result.returncode}")
+        if result.returncode != 0:
+            raise DemoError(f"uploader {verb} failed: {result.stderr.strip()}")
