@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the demo, show what came of it, and return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.dir and options.dir.exists() and any(options.dir.iterdir()):
+        parser.error(f"{options.dir} is not empty; the demo needs a new folder")
     root = options.dir or Path(tempfile.mkdtemp(prefix="uploader-demo-"))
     workspace = Workspace(root.absolute())
     print(f"Training in {workspace.root}, uploading to {workspace.url}\n")
