@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from destination.demo.workspace import Workspace
 
-#: seconds between looks at the spool: a checkpoint of 28 MiB takes some 50 ms to upload
-POLL_INTERVAL = 0.002
+#: seconds between looks at what takes seconds, such as training
+POLL_INTERVAL = 0.02
+#: seconds between looks for an upload: a checkpoint of 28 MiB takes some 50 ms
+STRIKE_INTERVAL = 0.001
 
 
 class DemoError(Exception):
@@ -77,7 +79,9 @@ def kill_agent(spool: Path) -> bool:
     return True
 
 
-def wait_until(ready: Callable[[], bool], deadline: float, what: str) -> None:
+def wait_until(
+    ready: Callable[[], bool], deadline: float, what: str, interval: float = POLL_INTERVAL
+) -> None:
     """Wait until `ready()` is true.
 
     Raises:
@@ -86,7 +90,7 @@ def wait_until(ready: Callable[[], bool], deadline: float, what: str) -> None:
     while not ready():
         if time.monotonic() > deadline:
             raise DemoError(f"gave up waiting for {what}")
-        time.sleep(POLL_INTERVAL)
+        time.sleep(interval)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

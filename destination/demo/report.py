@@ -24,8 +24,9 @@ def table(scenario: Scenario, verdict: Verdict) -> str:
 def _artifacts(verdict: Verdict) -> list[str]:
     checkpoints = [one for one in verdict.arrivals if one.name.endswith(".npz")]
     others = [one for one in verdict.arrivals if one not in checkpoints]
-    groups = [(f"{checkpoints[0].name} ... {checkpoints[-1].name}", checkpoints)]
-    groups += [(one.name, [one]) for one in others]
+    groups = [(one.name, [one]) for one in others]
+    if checkpoints:
+        groups.insert(0, (f"{checkpoints[0].name} ... {checkpoints[-1].name}", checkpoints))
     rows = [_row(label, arrivals) for label, arrivals in groups]
     return _columns([("artifact", "log calls", "artifacts", "arrived", "size"), *rows])
 

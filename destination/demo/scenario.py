@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from destination.demo.diary import Diary
-from destination.demo.processes import DemoError, Trainer, command, kill_agent, wait_until
+from destination.demo.processes import (
+    POLL_INTERVAL,
+    STRIKE_INTERVAL,
+    DemoError,
+    Trainer,
+    command,
+    kill_agent,
+    wait_until,
+)
 from uploader import Spool, State
 
 if TYPE_CHECKING:
@@ -106,7 +114,7 @@ class Scenario:
         """Strike as soon as `after_epoch` is logged and an upload is under way."""
         logged = f"the checkpoint of epoch {after_epoch}"
         self.wait(trainer, lambda: self.epoch() >= after_epoch, logged)
-        self.wait(trainer, lambda: bool(self.under_way()), "an upload under way")
+        self.wait(trainer, lambda: bool(self.under_way()), "an upload", STRIKE_INTERVAL)
         found = kill_agent(self.workspace.spool)
         if trainer_too:
             trainer.kill()
@@ -126,13 +134,19 @@ class Scenario:
         epochs = [entry["epoch"] for entry in self.diary.read("epoch")]
         return epochs[-1] if epochs else 0
 
-    def wait(self, trainer: Trainer, ready: Callable[[], bool], what: str) -> None:
+    def wait(
+        self,
+        trainer: Trainer,
+        ready: Callable[[], bool],
+        what: str,
+        interval: float = POLL_INTERVAL,
+    ) -> None:
         """Wait until `ready()`, as long as the trainer lives."""
 
         def ready_or_over() -> bool:
             return ready() or trainer.process.poll() is not None
 
-        wait_until(ready_or_over, self.deadline, what)
+        wait_until(ready_or_over, self.deadline, what, interval)
         if not ready():
             raise DemoError(f"the trainer ended before {what}: see {self.workspace.trainer_log}")
 
