@@ -82,8 +82,7 @@ class ObjectStoreLogger(LoggerDestination):
             )
         if close_timeout is not None and not close_timeout >= 0:
             raise ValueError(f"close_timeout must be 0 or more seconds, not {close_timeout}")
-        self.destination = destination
-        self.spool_path = _spool_path(spool, destination)
+        self.destination, self.spool_path = _places(destination, spool)
         self.close_timeout = close_timeout
         self._object_name = ObjectName(object_name)
         self._should_log_artifact = should_log_artifact
@@ -136,7 +135,7 @@ class ObjectStoreLogger(LoggerDestination):
             return
         if artifact_name.endswith(SYMLINK_SUFFIX):
             target = symlink_target(file_path)
-            link_name = artifact_name[: -len(SYMLINK_SUFFIX)]
+            link_name = artifact_name.removesuffix(SYMLINK_SUFFIX)
             self._put_symlink(state, target, link_name, overwrite=overwrite)
             return
         spool = self._open(state)
@@ -174,18 +173,20 @@ class ObjectStoreLogger(LoggerDestination):
     ) -> None:
         """Fetch an artifact of this run, following symlinks; the spool's own newer copy first.
 
-        `chunk_size` and `progress_bar` are the interface's; the store chooses its own chunks, and
-        nothing is drawn.
+        A name that ends in `.symlink` is followed as the symlink without that ending, since that is
+        how it was logged. `chunk_size` and `progress_bar` are the interface's: the store chooses
+        its own chunks, and nothing is drawn.
 
         Raises:
             FileNotFoundError: no such artifact.
             FileExistsError: `destination` exists, and not `overwrite`.
             RuntimeError: the run's name is needed and not known yet.
         """
+        name = self._name_of(artifact_name.removesuffix(SYMLINK_SUFFIX))
+        self._open()
         from uploader import fetch
 
-        self._open()
-        fetch(self.spool_path, self._name_of(artifact_name), destination, overwrite=overwrite)
+        fetch(self.spool_path, name, destination, overwrite=overwrite)
 
     def get_uri_for_artifact(self, artifact_name: str) -> str:
         """Return the URL of the artifact's object; a symlink's is that of its plain name.
@@ -285,12 +286,14 @@ class ObjectStoreLogger(LoggerDestination):
             self._agent.look_after(spool)
 
 
-def _spool_path(spool: str | os.PathLike[str] | None, destination: str) -> pathlib.Path:
+def _places(destination: str, spool: str | os.PathLike[str] | None) -> tuple[str, pathlib.Path]:
     from pathlib import Path
 
+    from uploader import url
     from uploader.config import default_spool
 
-    return Path(spool).absolute() if spool else default_spool(destination).absolute()
+    whole = str(url.parse(destination))
+    return whole, Path(spool or default_spool(whole)).absolute()
 
 
 def _rank() -> int:

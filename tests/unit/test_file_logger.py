@@ -6,18 +6,15 @@ an interval, how often the file is logged, capture from construction on, excepti
 
 from __future__ import annotations
 
-import io
 import json
 import pathlib
 import sys
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from destination import Event, FileLogger, Logger, LoggerDestination, LogLevel, State
 from destination.integrations import Progress, RunState
-from destination.stdout_capture import MAX_PARTIAL, StreamCapture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,45 +262,6 @@ def test_after_close_the_streams_are_as_they_were(path: pathlib.Path) -> None:
     assert path.read_text() == ""
 
 
-def test_two_captures_may_be_closed_in_either_order() -> None:
-    """The first to be closed does not cut the second off, nor come back with it."""
-    stream, first, second = io.StringIO(), list[str](), list[str]()
-    one = StreamCapture(stream, first.append)
-    two = StreamCapture(stream, second.append)
-    one.close()
-    stream.write("to the second only\n")
-    two.close()
-    stream.write("to none\n")
-    assert (first, second) == ([], ["to the second only"])
-    assert stream.getvalue() == "to the second only\nto none\n"
-
-
-def test_a_capture_that_prints_while_it_takes_does_not_run_in_circles() -> None:
-    """What is printed meanwhile goes to the stream alone."""
-    stream, taken = io.StringIO(), list[str]()
-
-    def take(line: str) -> None:
-        taken.append(line)
-        stream.write("warning\n")
-
-    StreamCapture(stream, take)
-    stream.write("hello\n")
-    assert taken == ["hello"]
-    assert stream.getvalue() == "warning\nhello\n"
-
-
-def test_a_line_without_end_is_kept_within_bounds_and_not_lost() -> None:
-    """A progress bar never ends its line: it is passed on in pieces, the last at close."""
-    stream, taken = io.StringIO(), list[str]()
-    capture = StreamCapture(stream, taken.append)
-    for _ in range(3):
-        stream.write("x" * (MAX_PARTIAL // 2))
-    stream.write("y")
-    assert [len(line) for line in taken] == [MAX_PARTIAL // 2 * 3]
-    capture.close()
-    assert taken[1:] == ["y"]
-
-
 def test_the_last_artifact_is_logged_in_close(path: pathlib.Path) -> None:
     """A line after the last event still arrives."""
     run = _Run(quiet(path))
@@ -394,66 +352,6 @@ def test_jsonl_is_one_object_a_line(path: pathlib.Path) -> None:
         {"level": "EPOCH", "epoch": 1, "batch": 2, "data": {"loss": 0.5}},
         {"stream": "stdout", "text": "hello"},
     ]
-
-
-class _Tensor:
-    """What torch and numpy values have in common."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def item(self) -> Any:
-        if isinstance(self.value, list):
-            raise ValueError("only one element tensors can be converted")  # noqa: TRY004 - torch's
-        return self.value
-
-    def tolist(self) -> Any:
-        return self.value
-
-
-class Float64(float):
-    """As numpy's: a float with a repr of its own."""
-
-    def __repr__(self) -> str:
-        return f"np.float64({float(self)})"
-
-
-class Number(IntEnum):
-    """An int with a repr of its own."""
-
-    ONE = 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "parsed"),
-    [
-        (_Tensor(0.25), "0.25", 0.25),
-        (_Tensor([1, 2]), "[ 1, 2, ]", [1, 2]),
-        (Float64(0.5), "0.5", 0.5),
-        (Number.ONE, "1", 1),
-        (float("nan"), '"NaN"', "NaN"),
-        (-float("inf"), '"-Infinity"', "-Infinity"),
-        ({"a": (None, True)}, '{ "a": [ None, True, ], }', {"a": [None, True]}),
-        (pathlib.Path("x"), '"x"', "x"),
-        ("é\n", '"é\\n"', "é\n"),
-    ],
-)
-def test_any_value_can_be_logged(path: pathlib.Path, value: Any, text: str, parsed: Any) -> None:
-    """A framework's numbers are plain ones, and every jsonl line is valid JSON."""
-
-    def refuse(constant: str) -> None:
-        pytest.fail(f"{constant} is not JSON")
-
-    for form in ("text", "jsonl"):
-        run = _Run(quiet(path, format=form, overwrite=True))
-        run.event(Event.INIT)
-        run.logger.data_fit({"v": value})
-        run.close()
-        line = path.read_text()
-        if form == "text":
-            assert line == f'[FIT][batch=0]: {{ "v": {text}, }}\n'
-        else:
-            assert json.loads(line, parse_constant=refuse)["data"] == {"v": parsed}
 
 
 @pytest.mark.parametrize(
