@@ -106,8 +106,14 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything done inside at once, fsynced; on any exception nothing of it."""
+        """Commit everything done inside at once, fsynced; on any exception nothing of it.
+
+        Inside another one it joins that.
+        """
         connection = self.connection
+        if connection.held:
+            yield
+            return
         with _damage_named(self._directory):
             connection.execute("BEGIN IMMEDIATE")
             connection.held = True

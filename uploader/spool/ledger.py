@@ -19,6 +19,7 @@ from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from uploader.spool.journal import Journal
 
@@ -44,7 +45,7 @@ class Ledger:
         rows = self._journal.rows(f"{_sql('columns')} {where}", tuple(parameters))
         return [_upload(row) for row in rows]
 
-    def startable(self, now: float, horizon: float, limit: int) -> list[int]:
+    def startable(self, now: float, horizon: float, limit: int) -> list[Upload]:
         """Return what may start now, oldest first: retries that are due, and fresh uploads.
 
         Half of the places go to retries if so many are due, so that neither starves the other.
@@ -56,7 +57,9 @@ class Ledger:
             due += self._seqs("due_after_clock_jump", horizon=horizon, limit=limit - len(due))
         fresh = self._seqs("fresh", limit=limit)
         kept = due[: max(limit - len(fresh), limit // 2)]
-        return sorted(kept + fresh[: limit - len(kept)])
+        chosen = kept + fresh[: limit - len(kept)]
+        marks = ",".join("?" * len(chosen))
+        return self.select(f"WHERE seq IN ({marks}) ORDER BY seq", chosen) if chosen else []
 
     def active(self) -> list[int]:
         """Return the sequence numbers of the active uploads."""
@@ -109,14 +112,23 @@ class Ledger:
         """Return the newest done upload of each name that matches."""
         return [row[0] for row in self._rows("current_done", glob=glob)]
 
+    def together(self) -> AbstractContextManager[None]:
+        """Commit all moves made inside at once."""
+        return self._journal.transaction()
+
     # -- the supervisor's moves -----------------------------------------------------------------
 
-    def start(self, seq: int) -> dict[str, Any] | None:
-        """Ready -> active. Return the journal's item, or None if it may not start (any more)."""
+    def start_all(self, uploads: Iterable[Upload]) -> list[tuple[Upload, dict[str, Any]]]:
+        """Ready -> active, in one transaction. Return each with the journal's item.
+
+        One that may not start any more (superseded, cancelled, waiting again) is left out.
+        """
         with self._journal.transaction():
-            if not self._move("start", seq=seq):
-                return None
-            return self._journal.take(seq)
+            return [
+                (self.upload(upload.seq), self._journal.take(upload.seq))
+                for upload in uploads
+                if self._move("start", seq=upload.seq)
+            ]
 
     def finish(self, upload: Upload, receipt: Receipt) -> list[str]:
         """Active -> done. Return the ids whose blobs may go now.

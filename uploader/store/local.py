@@ -92,7 +92,7 @@ class LocalStore:
     def put(self, name: str, body: Body, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.put`."""
         with self._directory(name, make=True) as (directory, leaf):
-            self._refuse_existing(directory, leaf, mode, meta)
+            self._refuse_existing(directory, name, mode, meta)
             temporary = _temporary(meta.upload_id)
             try:
                 descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
@@ -100,7 +100,7 @@ class LocalStore:
                     for chunk in body.chunks():
                         _write_all(descriptor, chunk, None)
                     self._seal(descriptor, meta)
-                return self._publish(directory, temporary, leaf, mode, meta)
+                return self._publish(directory, temporary, name, mode, meta)
             except StoreError:
                 _unlink(temporary, directory)
                 raise
@@ -108,7 +108,7 @@ class LocalStore:
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
         """See `ObjectStore.begin`: a temporary file of the full size, whose room is reserved."""
         with self._directory(name, make=True) as (directory, leaf):
-            self._refuse_existing(directory, leaf, mode, meta)
+            self._refuse_existing(directory, name, mode, meta)
             session = _temporary(meta.upload_id)
             descriptor = _open(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
             with _closing(descriptor):
@@ -153,7 +153,7 @@ class LocalStore:
                     msg = f"the parts of {name} have {sent} bytes, not {meta.size}"
                     raise SessionLostError(msg)
                 self._seal(file, meta)
-            return self._publish(directory, session, leaf, mode, meta)
+            return self._publish(directory, session, name, mode, meta)
 
     def abort(self, name: str, session: str) -> None:
         """See `ObjectStore.abort`."""
@@ -165,7 +165,7 @@ class LocalStore:
         info = self.head(target)
         meta = replace(meta, size=info.size, crc32c=info.crc32c)
         with self._directory(name, make=True) as (directory, leaf):
-            self._refuse_existing(directory, leaf, mode, meta)
+            self._refuse_existing(directory, name, mode, meta)
             temporary = _temporary(meta.upload_id)
             descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
             with _closing(descriptor):
@@ -174,7 +174,7 @@ class LocalStore:
                     value = checksum.crc32c(chunk, value)
                     _write_all(descriptor, chunk, None)
                 self._seal(descriptor, replace(meta, crc32c=value))
-            return self._publish(directory, temporary, leaf, mode, meta)
+            return self._publish(directory, temporary, name, mode, meta)
 
     def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.symlink`: relative, so that the tree can be moved as a whole."""
@@ -268,20 +268,23 @@ class LocalStore:
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for segment in way:
-                    descriptor = _enter(descriptor, segment, make=make)
+                    inner = _enter(descriptor, segment, make=make)
+                    os.close(descriptor)
+                    descriptor = inner
                 yield descriptor, leaf
             finally:
                 os.close(descriptor)
 
-    def _refuse_existing(self, directory: int, leaf: str, mode: PutMode, meta: ObjectMeta) -> None:
+    def _refuse_existing(self, directory: int, name: str, mode: PutMode, meta: ObjectMeta) -> None:
         """Find a conflict before the bytes are sent, not after."""
+        leaf = os.path.basename(name)
         if (
             mode is PutMode.CREATE
             and _exists(leaf, directory)
             and not _is_claim(directory, leaf, meta.upload_id)
             and not self._own(directory, leaf, meta)
         ):
-            raise _conflict(leaf)
+            raise _conflict(name)
 
     def _own(self, directory: int, leaf: str, meta: ObjectMeta) -> Receipt | None:
         """Return the receipt of an existing object that this same upload has made, else None."""
@@ -322,9 +325,10 @@ class LocalStore:
         reached("local.temporary-synced")
 
     def _publish(
-        self, directory: int, temporary: str, leaf: str, mode: PutMode, meta: ObjectMeta
+        self, directory: int, temporary: str, name: str, mode: PutMode, meta: ObjectMeta
     ) -> Receipt:
         """Give the finished temporary file its name: the one moment at which it becomes visible."""
+        leaf = os.path.basename(name)
         if mode is PutMode.OVERWRITE:
             os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
         else:
@@ -333,7 +337,7 @@ class LocalStore:
             except FileExistsError as error:
                 if not self._own(directory, leaf, meta):
                     _unlink(temporary, directory)
-                    raise _conflict(leaf) from error
+                    raise _conflict(name) from error
             reached("local.linked")
             _unlink(temporary, directory)
         reached("local.published")
@@ -384,20 +388,17 @@ def _classified(name: str, root: str) -> Iterator[None]:
 
 
 def _enter(directory: int, segment: str, *, make: bool) -> int:
-    """Open a directory inside an open one, which is closed."""
+    """Open a directory inside an open one."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            return os.open(segment, flags, dir_fd=directory)
-        except FileNotFoundError:
-            if not make:
-                raise
-        with suppress(FileExistsError):
-            os.mkdir(segment, dir_fd=directory)
-        os.fsync(directory)  # also when another process made it: it may not have synced it yet
         return os.open(segment, flags, dir_fd=directory)
-    finally:
-        os.close(directory)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):
+        os.mkdir(segment, dir_fd=directory)
+    os.fsync(directory)  # also when another process made it: it may not have synced it yet
+    return os.open(segment, flags, dir_fd=directory)
 
 
 def _open(leaf: str, flags: int, directory: int) -> int:

@@ -1,0 +1,1 @@
+"""Run the uploads: one supervisor a spool, and its worker processes."""

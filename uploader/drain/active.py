@@ -1,0 +1,208 @@
+"""Follow one upload from its start to its end: which step comes next, and what its answers mean.
+
+Knows nothing of processes or databases. The supervisor asks `next_step` while there are free
+workers, tells `answered`, and asks `outcome` once `settled`.
+
+    file     [TakeChecksum]  PutWhole
+    large    [TakeChecksum]  Begin or Reconcile   PutPart …   Complete
+    symlink  Link
+    given up, with a session open: Abort
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from uploader import checksum
+from uploader.checksum import BlockChecksums
+from uploader.drain import plan, steps
+from uploader.errors import ErrorClass
+from uploader.model import Kind, Receipt, SentPart
+from uploader.store.base import ObjectMeta
+from uploader.store.body import Body
+
+if TYPE_CHECKING:
+    from uploader.config import Options
+    from uploader.drain.steps import Answer, Failure, Step
+    from uploader.model import Part, Upload
+    from uploader.store.base import Limits
+
+_FINAL = {ErrorClass.PERMANENT, ErrorClass.CONFLICT, ErrorClass.DAMAGED}
+
+
+@dataclass
+class ActiveUpload:
+    """An upload that has steps in flight, or soon will."""
+
+    upload: Upload
+    item: dict[str, Any]  #: the journal's form, with the checksums of its blocks
+    blob: str  #: path of its bytes
+    limits: Limits
+    options: Options
+    sent: list[SentPart] = field(default_factory=list)
+
+    in_flight: int = 0
+    failure: Failure | None = None
+    receipt: Receipt | None = None
+    cancelling: bool = False
+    session: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take up a recorded session."""
+        self.session = self.upload.session
+        self._part_size = self.upload.part_size
+        self._todo: deque[Part] = deque()
+        self._cut = False  #: whether `_todo` was made
+        self._waits_alone = False  #: a step is in flight that nothing may go beside
+        self.aborted = False  #: its session was removed at the store
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has come to an end, for this attempt."""
+        return not self.in_flight and (
+            self.receipt is not None
+            or ((self.failure is not None or self.cancelling) and not self._to_abort)
+        )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it goes in parts."""
+        size = self.upload.size or 0
+        return self.upload.kind is Kind.FILE and (
+            self.session is not None
+            or not plan.goes_whole(size, self.limits, self.options.part_size)
+        )
+
+    @property
+    def has_part_ready(self) -> bool:
+        """Whether the next step is a part: of these, several may be in flight."""
+        return bool(self._cut and self._todo and not self.failure and not self.cancelling)
+
+    def next_step(self) -> Step | None:
+        """Return the next step to hand out; None if it must wait for an answer, or is settled."""
+        if self._waits_alone or self.settled:
+            return None
+        if self.failure or self.cancelling:
+            return self._alone(self._abort()) if not self.in_flight and self._to_abort else None
+        if self.has_part_ready:
+            return self._next_part()
+        if self.in_flight:
+            return None
+        return self._alone(self._lone_step())
+
+    def answered(self, step: Step, answer: Answer) -> None:
+        """Take the answer to a step."""
+        self.in_flight -= 1
+        if not isinstance(step, steps.PutPart):
+            self._waits_alone = False
+        if isinstance(step, steps.Abort):
+            self.aborted = True  # if it failed, `gc` removes what is left
+        elif answer.failure:
+            if isinstance(step, steps.PutPart):
+                self._todo.appendleft(step.part)
+            self.failure = self.failure or answer.failure
+            if answer.failure.session_lost:
+                self.session = None
+        else:
+            self._take(step, answer.value)
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _lone_step(self) -> Step:
+        upload = self.upload
+        if upload.kind is Kind.SYMLINK:
+            assert upload.target is not None  # noqa: S101  the schema's CHECK
+            return steps.Link(
+                upload.target, upload.name, upload.mode, self.options.symlink_mode, self._meta()
+            )
+        if "blocks" not in self.item:
+            return steps.TakeChecksum(self.blob, upload.size or 0)
+        if not self.is_large:
+            body = Body(self.blob, 0, upload.size or 0, self.item["crc32c"])
+            return steps.PutWhole(upload.name, body, upload.mode, self._meta())
+        if self.session is None:
+            return steps.Begin(upload.name, upload.mode, self._meta())
+        if not self._cut:
+            return steps.Reconcile(upload.name, self.session, self.sent)
+        return steps.Complete(
+            upload.name,
+            self.session,
+            sorted(self.sent, key=lambda part: part.number),
+            upload.mode,
+            self._meta(),
+        )
+
+    def _next_part(self) -> Step:
+        part = self._todo.popleft()
+        assert self.session is not None  # noqa: S101  parts are cut only within a session
+        blocks = checksum.unpack(self.item["blocks"])
+        value = plan.checksum_of(part, blocks, self.item["block"])
+        self.in_flight += 1
+        return steps.PutPart(
+            self.upload.name, self.session, part, Body(self.blob, part.offset, part.size, value)
+        )
+
+    def _abort(self) -> Step:
+        assert self.session is not None  # noqa: S101  asked only with a session open
+        return steps.Abort(self.upload.name, self.session)
+
+    def _alone(self, step: Step) -> Step:
+        self._waits_alone = True
+        self.in_flight += 1
+        return step
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _take(self, step: Step, value: Any) -> None:  # noqa: ANN401  as the step says
+        if isinstance(value, Receipt):
+            self.receipt = value
+        elif isinstance(value, BlockChecksums):
+            self.item |= {
+                "crc32c": value.whole,
+                "block": value.block,
+                "blocks": checksum.pack(value.blocks),
+            }
+        elif isinstance(value, SentPart):
+            self.sent.append(value)
+        elif isinstance(step, steps.Begin):
+            self.session = value
+            self._part_size = plan.part_size_for(
+                self.upload.size or 0, self.limits, self.options.part_size
+            )
+            self.sent = []
+            self._cut_rest()
+        elif isinstance(step, steps.Reconcile):
+            self.sent = value
+            self._cut_rest()
+
+    def _cut_rest(self) -> None:
+        """List the parts that the store does not have yet."""
+        have = {(part.number, part.size) for part in self.sent}
+        parts = plan.parts_of(self.upload.size or 0, self.part_size)
+        self._todo = deque(part for part in parts if (part.number, part.size) not in have)
+        self.sent = [part for part in self.sent if part.number <= len(parts)]
+        self._cut = True
+
+    @property
+    def part_size(self) -> int:
+        """Bytes per part, fixed with the session."""
+        assert self._part_size is not None  # noqa: S101  set with the session
+        return self._part_size
+
+    @property
+    def _to_abort(self) -> bool:
+        final = self.failure is not None and self.failure.error_class in _FINAL
+        return self.session is not None and not self.aborted and (final or self.cancelling)
+
+    def _meta(self) -> ObjectMeta:
+        upload = self.upload
+        return ObjectMeta(
+            upload_id=upload.id,
+            size=upload.size or 0,
+            crc32c=self.item.get("crc32c"),
+            source_mtime=upload.source_mtime,
+            run=upload.run,
+            rank=upload.rank,
+        )

@@ -1,0 +1,66 @@
+"""Ask the destination once whether it lets us write, before the first upload is tried.
+
+A drain that is refused says so at once (exit code 5), instead of turning a whole backlog into dead
+letters. An agent waits, and asks again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from uploader import clock
+from uploader.drain.steps import Prepare
+from uploader.errors import ErrorClass
+from uploader.policy import RetryPolicy
+
+if TYPE_CHECKING:
+    from uploader.drain.steps import Answer
+    from uploader.spool.spool import Spool
+
+PREPARED = "prepared"  #: key in the spool: the root was made once, it is never made again
+
+_REFUSALS = {ErrorClass.AUTH, ErrorClass.PERMANENT}
+_log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Whether the destination was found ready."""
+
+    def __init__(self, spool: Spool, *, patient: bool) -> None:
+        """Begin shut. A patient gate is never `refused`, it asks again."""
+        self._spool = spool
+        self._patient = patient
+        self._first = spool.setting(PREPARED) is None
+        self._asked = False
+        self._failures = 0
+        self._ask_at = 0.0
+        self.open = False
+        self.refused: str | None = None
+
+    def next_step(self) -> Prepare | None:
+        """Return the question, when it is time to ask it."""
+        if self.open or self._asked or clock.monotonic() < self._ask_at:
+            return None
+        self._asked = True
+        return Prepare(self._first)
+
+    def answered(self, answer: Answer) -> None:
+        """Take the destination's answer."""
+        self._asked = False
+        failure = answer.failure
+        if failure is None:
+            self.open = True
+            if self._first:
+                self._spool.remember(PREPARED, "1")
+            return
+        self._failures += 1
+        if failure.error_class in _REFUSALS and not self._patient:
+            self.refused = failure.error
+            return
+        delay = RetryPolicy().delay(ErrorClass.AUTH, self._failures)
+        self._ask_at = clock.monotonic() + delay
+        _log.warning(
+            "the destination %s does not let us write: %s. Nothing is lost; asking again in %.0f s",
+            self._spool.destination, failure.error, delay,
+        )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Write down what became of steps and uploads, and only then act on it.
+
+State change committed first, blob unlinked after it: the other way round, a crash between the two
+would leave a row whose bytes are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from uploader import clock
+from uploader.crashpoint import reached
+from uploader.drain import steps
+from uploader.errors import ErrorClass
+from uploader.model import SentPart
+from uploader.spool.staging import discard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uploader.drain.active import ActiveUpload
+    from uploader.drain.steps import Answer, Failure, Step
+    from uploader.policy import RetryPolicy
+    from uploader.spool.spool import Spool
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The supervisor's hand in the ledger."""
+
+    def __init__(self, spool: Spool, policy: RetryPolicy) -> None:
+        """Write to `spool`'s ledger."""
+        self._spool, self._ledger, self._policy = spool, spool.ledger, policy
+        self._unneeded: list[str] = []
+        self._said: list[str] = []
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit all that is recorded inside at once; then remove the blobs it made unneeded."""
+        self._unneeded.clear()
+        self._said.clear()
+        with self._ledger.together():
+            yield
+        for point in self._said:
+            reached(point)
+        for upload_id in self._unneeded:
+            discard(self._spool.layout, upload_id)
+            reached("supervisor.blob-unlinked")
+
+    def answer(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
+        """Record what an answered step changed in an upload that goes on."""
+        seq = active.upload.seq
+        if answer.failure:
+            if answer.failure.session_lost:
+                self._ledger.record_session(seq, None, None)
+        elif isinstance(step, steps.TakeChecksum):
+            self._ledger.record_checksum(seq, active.item)
+        elif isinstance(step, steps.Begin):
+            self._ledger.record_session(seq, active.session, active.part_size)
+            self._said.append("supervisor.session-recorded")
+        elif isinstance(step, steps.Reconcile):
+            self._ledger.replace_parts(seq, active.sent)
+        elif isinstance(answer.value, SentPart):
+            self._ledger.record_part(seq, answer.value)
+            self._said.append("supervisor.part-recorded")
+
+    def settle(self, active: ActiveUpload) -> None:
+        """Record how an attempt ended."""
+        upload = active.upload
+        if active.receipt:
+            self._unneeded += self._ledger.finish(upload, active.receipt)
+            self._said.append("supervisor.finish-committed")
+            _log.info("done: %s (%s bytes)", upload.name, upload.size or 0)
+        elif active.cancelling:
+            self._ledger.cancel_active(upload)
+            self._unneeded.append(upload.id)
+            _log.info("cancelled: %s", upload.name)
+        elif active.failure:
+            self._failed(active, active.failure)
+            self._said.append("supervisor.failure-recorded")
+
+    def _failed(self, active: ActiveUpload, failure: Failure) -> None:
+        upload, attempts = active.upload, active.upload.attempts + 1
+        if self._policy.gives_up(failure.error_class, attempts):
+            if active.aborted:
+                self._ledger.record_session(upload.seq, None, None)
+            self._ledger.fail(upload, failure.error_class, failure.error)
+            _log.error(
+                "dead letter: %s: %s. Its bytes are kept; when the cause is gone: "
+                "uploader retry --spool %s %s",
+                upload.name, failure.error, self._spool.path, upload.id,
+            )  # fmt: skip
+            return
+        delay = self._policy.delay(failure.error_class, attempts)
+        self._ledger.put_back(
+            upload.seq,
+            not_before=clock.now() + delay,
+            counted=failure.error_class is not ErrorClass.AUTH,
+            error_class=failure.error_class,
+            error=failure.error,
+        )
+        _log.warning(
+            "%s: %s (%s); attempt %d in %.1f s",
+            upload.name, failure.error, failure.error_class.value, attempts + 1, delay,
+        )  # fmt: skip

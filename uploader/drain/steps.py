@@ -1,0 +1,210 @@
+"""Name the steps that a worker can be asked for, and what it answers.
+
+A step is the smallest thing that is done, or lost, as a whole. Steps carry all they need, so that
+workers keep no state; each may be done again, by another worker, after a crash at any point.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uploader import checksum
+from uploader.errors import ErrorClass
+from uploader.store import alias
+from uploader.store.body import CHUNK, open_blob
+
+if TYPE_CHECKING:
+    from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
+    from uploader.store.base import ObjectMeta, ObjectStore
+    from uploader.store.body import Body
+
+TIME_LIMIT = 300.0  #: seconds that any step may take, and
+SLOWEST = 256 << 10  #: bytes per second below which a transfer counts as stuck
+
+
+class Step(Protocol):
+    """One request to a worker."""
+
+    def perform(self, store: ObjectStore) -> Any:  # noqa: ANN401  each step says what it answers
+        """Do it; a `StoreError` says what went wrong."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it moves."""
+
+
+class _Small:
+    """A step that moves no bytes to speak of."""
+
+    @property
+    def size(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Prepare(_Small):
+    """Find out whether the destination lets us write."""
+
+    first: bool
+
+    def perform(self, store: ObjectStore) -> None:
+        """Raise what it refuses with."""
+        store.prepare(first=self.first)
+
+
+@dataclass(frozen=True)
+class TakeChecksum:
+    """Read a clone, which nobody has read yet, before its first byte is sent."""
+
+    path: str
+    size: int  #: bytes
+
+    def perform(self, store: ObjectStore) -> checksum.BlockChecksums:
+        """Return the checksums of its blocks."""
+        del store
+        sums = checksum.BlockChecksums(self.size)
+        descriptor = open_blob(self.path)
+        try:
+            while data := os.read(descriptor, CHUNK):
+                sums.update(data)
+        finally:
+            os.close(descriptor)
+        return sums
+
+
+@dataclass(frozen=True)
+class PutWhole:
+    """Send a file in one request."""
+
+    name: str
+    body: Body
+    mode: PutMode
+    meta: ObjectMeta
+
+    @property
+    def size(self) -> int:
+        """How many bytes it moves."""
+        return self.body.size
+
+    def perform(self, store: ObjectStore) -> Receipt:
+        """Return the store's receipt."""
+        alias.refuse_other_form(store, self.name, self.mode, symlink=False)
+        receipt = store.put(self.name, self.body, self.mode, self.meta)
+        alias.drop_other_form(store, self.name, self.mode, symlink=False)
+        return receipt
+
+
+@dataclass(frozen=True)
+class Begin(_Small):
+    """Open a session for a file sent in parts."""
+
+    name: str
+    mode: PutMode
+    meta: ObjectMeta
+
+    def perform(self, store: ObjectStore) -> str:
+        """Return the session."""
+        alias.refuse_other_form(store, self.name, self.mode, symlink=False)
+        return store.begin(self.name, self.mode, self.meta)
+
+
+@dataclass(frozen=True)
+class Reconcile(_Small):
+    """Ask the store which parts it has, when a session is taken up again."""
+
+    name: str
+    session: str
+    recorded: list[SentPart]
+
+    def perform(self, store: ObjectStore) -> list[SentPart]:
+        """Return the parts that it has."""
+        return store.sent_parts(self.name, self.session, self.recorded)
+
+
+@dataclass(frozen=True)
+class PutPart:
+    """Send one part."""
+
+    name: str
+    session: str
+    part: Part
+    body: Body
+
+    @property
+    def size(self) -> int:
+        """How many bytes it moves."""
+        return self.body.size
+
+    def perform(self, store: ObjectStore) -> SentPart:
+        """Return the store's mark for the part."""
+        return store.put_part(self.name, self.session, self.part, self.body)
+
+
+@dataclass(frozen=True)
+class Complete(_Small):
+    """Make the object of all parts visible."""
+
+    name: str
+    session: str
+    parts: list[SentPart]
+    mode: PutMode
+    meta: ObjectMeta
+
+    def perform(self, store: ObjectStore) -> Receipt:
+        """Return the store's receipt."""
+        receipt = store.complete(self.name, self.session, self.parts, self.mode, self.meta)
+        alias.drop_other_form(store, self.name, self.mode, symlink=False)
+        return receipt
+
+
+@dataclass(frozen=True)
+class Abort(_Small):
+    """Remove a session and its parts."""
+
+    name: str
+    session: str
+
+    def perform(self, store: ObjectStore) -> None:
+        """Return when it is gone."""
+        store.abort(self.name, self.session)
+
+
+@dataclass(frozen=True)
+class Link(_Small):
+    """Make a symlink."""
+
+    target: str
+    name: str
+    mode: PutMode
+    form: SymlinkMode | None
+    meta: ObjectMeta
+
+    def perform(self, store: ObjectStore) -> Receipt:
+        """Return the store's receipt."""
+        form = self.form or store.symlink_modes[0]
+        return alias.link(store, self.target, self.name, self.mode, form, self.meta)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a step was not done."""
+
+    error_class: ErrorClass
+    error: str
+    session_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a step: its value, or why there is none."""
+
+    value: Any = None
+    failure: Failure | None = None
+    seconds: float = 0.0  #: that the worker was busy
+
+
+def time_limit(step: Step) -> float:
+    """Return the seconds after which a step counts as stuck."""
+    return TIME_LIMIT + step.size / SLOWEST

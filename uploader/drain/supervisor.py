@@ -1,0 +1,306 @@
+"""Run one spool's uploads: take what may start, hand out steps, record the answers.
+
+One loop in one thread; the workers are processes. The loop's memory holds only what is in flight.
+Everything else is in the ledger, so that a kill at any instant costs the steps in flight and
+nothing more, and a backlog of a million rows costs no memory.
+
+- Answers that came together are recorded in one transaction; only after its commit are blobs
+  unlinked, and new steps handed out on the strength of it.
+- The caller holds the supervisor's lock, and so do the workers (see `spool/ownership.py`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from uploader import clock
+from uploader.crashpoint import reached
+from uploader.drain import schedule
+from uploader.drain.active import ActiveUpload
+from uploader.drain.gate import Gate
+from uploader.drain.meter import Meter
+from uploader.drain.pool import WorkerPool
+from uploader.drain.recorder import Recorder
+from uploader.drain.schedule import Room
+from uploader.drain.shutdown import GRACE
+from uploader.drain.steps import PutPart
+from uploader.drain.throttle import Throttle
+from uploader.errors import ErrorClass
+from uploader.policy import MAX_DELAY, RetryPolicy
+from uploader.spool.recovery import recover, sweep
+from uploader.spool.retention import reap
+from uploader.store.opening import limits_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uploader.drain.shutdown import StopRequest
+    from uploader.drain.steps import Answer, Step
+    from uploader.model import Upload
+    from uploader.spool.ownership import SupervisorLock
+    from uploader.spool.spool import Spool
+
+POLL = 0.05  #: seconds between looks at the database while there is work
+IDLE_POLL = 0.25  #: seconds between looks when there has been none for a while
+LOOK_AGAIN = 0.5  #: seconds after which a retry that fell due is noticed
+LET_GO = 15.0  #: seconds without work after which the workers are let go
+UPKEEP = 3600.0  #: seconds between sweeps and reaps of a long-lived agent
+DEADLINE_GRACE = 2.0  #: seconds that steps in flight may take after a deadline
+REPORT = 1.0  #: seconds between reports of the throughput
+
+
+class Ending(str, Enum):
+    """Why the supervisor left."""
+
+    EMPTY = "empty"  #: every upload has ended
+    IDLE = "idle"  #: nothing to do, and no producer lives
+    DEADLINE = "deadline"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"  #: by the destination: credentials, permission, no such bucket
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a supervisor is to run."""
+
+    workers: int = 4
+    until_empty: bool = True  #: leave when every upload has ended (drain); else stay (agent)
+    deadline: float | None = None  #: monotonic seconds
+    grace: float = GRACE  #: seconds for steps in flight after a signal
+
+
+class Supervisor:
+    """The one consumer of a spool's journal."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        lock: SupervisorLock,
+        settings: Settings,
+        stop: StopRequest,
+        *,
+        may_leave: Callable[[float], bool] = lambda idle: False,  # noqa: ARG005
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; `run` does the work.
+
+        Args:
+            spool: opened with `producer=False`.
+            lock: held by this process.
+            settings: how to run.
+            stop: set by signals.
+            may_leave: asked by an idle agent, with the seconds it has been idle.
+            on_tick: called in every turn of the loop, for progress displays.
+        """
+        self._spool, self._ledger, self._lock = spool, spool.ledger, lock
+        self._settings, self._stop = settings, stop
+        self._may_leave, self._on_tick = may_leave, on_tick
+        self._options = spool.options
+        self._limits = limits_of(spool.destination)
+        self._pool: WorkerPool[tuple[ActiveUpload | None, Step]] = WorkerPool(
+            settings.workers, spool.destination, lock.descriptor
+        )
+        self._throttle = Throttle(settings.workers)
+        self._meter = Meter()
+        self._gate = Gate(spool, patient=not settings.until_empty)
+        self._recorder = Recorder(spool, RetryPolicy(self._options.max_attempts))
+        self._active: dict[int, ActiveUpload] = {}
+        self._candidates: deque[Upload] = deque()
+        self._parts_turn = True
+        self._look_at = 0.0  #: monotonic seconds at which to look for candidates
+        self._busy_at = clock.monotonic()  #: when there was last something in flight
+        self._upkeep_at = 0.0
+        self._report_at = 0.0
+
+    def run(self) -> Ending:
+        """Work until there is a reason to leave; return it."""
+        reached("supervisor.locked")
+        recover(self._spool.layout, self._ledger)
+        reached("supervisor.recovered")
+        try:
+            while (ending := self._ending()) is None:
+                self._upkeep()
+                self._hand_out()
+                self._collect(self._poll())
+                self._on_tick()
+            self._leave(ending)
+        finally:
+            self._pool.stop()
+        return ending
+
+    # -- the turn of the loop -------------------------------------------------------------------
+
+    def _ending(self) -> Ending | None:
+        if self._stop.requested:
+            return Ending.INTERRUPTED
+        if self._gate.refused:
+            return Ending.REFUSED
+        if self._settings.deadline is not None and clock.monotonic() >= self._settings.deadline:
+            return Ending.DEADLINE if self._ledger.live() else Ending.EMPTY
+        if self._active or self._pool.busy:
+            self._busy_at = clock.monotonic()
+            return None
+        if self._settings.until_empty:
+            return None if self._ledger.live() else Ending.EMPTY
+        return Ending.IDLE if self._may_leave(clock.monotonic() - self._busy_at) else None
+
+    def _hand_out(self) -> None:
+        """Give every free worker the step that matters most."""
+        self._notice_changes()
+        if not self._gate.open:
+            step = self._gate.next_step() if self._candidates else None
+            if step:
+                self._pool.submit((None, step), step)
+            return
+        for active in [one for one in self._active.values() if not one.has_part_ready]:
+            self._hand_from(active, 1)
+        places = schedule.part_places(
+            self._room(), small_waits=bool(self._candidates), parts_turn=self._parts_turn
+        )
+        self._hand_parts(places)
+        self._start_new()
+        self._hand_parts(self._room().free)
+
+    def _collect(self, timeout: float) -> None:
+        """Record the answers that have come, all in one transaction."""
+        answers = self._pool.answers(timeout)
+        if not answers:
+            return
+        reached("supervisor.step-answered")
+        with self._recorder.together():
+            for (active, step), answer in answers:
+                if active is None:
+                    self._gate.answered(answer)
+                    continue
+                self._take(active, step, answer)
+        self._look_at = 0.0
+        self._report()
+
+    def _take(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
+        active.answered(step, answer)
+        if answer.failure is None:
+            self._throttle.succeeded()
+            self._meter.add(step.size)
+        elif answer.failure.error_class is ErrorClass.THROTTLED:
+            self._throttle.complained()
+        self._recorder.answer(active, step, answer)
+        if active.settled:
+            self._recorder.settle(active)
+            del self._active[active.upload.seq]
+
+    def _leave(self, ending: Ending) -> None:
+        """Let steps in flight finish for a while, then put back what is not done."""
+        grace = {Ending.INTERRUPTED: self._settings.grace, Ending.DEADLINE: DEADLINE_GRACE}
+        until = clock.monotonic() + grace.get(ending, 0.0)
+        while self._pool.busy and clock.monotonic() < until and not self._stop.urgent:
+            self._collect(min(POLL, until - clock.monotonic()))
+            self._on_tick()
+        self._pool.stop()
+        for seq in self._active:
+            self._ledger.put_back(seq)
+        self._active.clear()
+
+    # -- choosing -------------------------------------------------------------------------------
+
+    def _notice_changes(self) -> None:
+        """Look into the ledger if somebody wrote to it, something ended, or a retry may be due."""
+        now = clock.monotonic()
+        changed = self._spool.changed()
+        if changed and self._active:
+            for seq in self._ledger.cancel_requests():
+                if seq in self._active:
+                    self._active[seq].cancelling = True
+        self._settle_idle_cancellations()
+        if not self._candidates and (changed or now >= self._look_at):
+            window = schedule.DEADLINE_WINDOW if self._settings.deadline else schedule.WINDOW
+            wall = clock.now()
+            self._candidates.extend(self._ledger.startable(wall, wall + MAX_DELAY, window))
+            self._look_at = now + LOOK_AGAIN
+
+    def _settle_idle_cancellations(self) -> None:
+        """End what was cancelled while none of its steps was in flight."""
+        for active in [one for one in self._active.values() if one.cancelling and one.settled]:
+            with self._recorder.together():
+                self._recorder.settle(active)
+            del self._active[active.upload.seq]
+
+    def _start_new(self) -> None:
+        """Start as many candidates as there are free workers, in one transaction."""
+        room = self._room()
+        if not room.free or not self._candidates:
+            return
+        picked = schedule.pick(
+            self._candidates,
+            room.free,
+            sum(active.is_large for active in self._active.values()),
+            self._is_large,
+            smallest_first=self._settings.deadline is not None,
+        )
+        if not picked:
+            return
+        chosen = {upload.seq for upload in picked}
+        self._candidates = deque(one for one in self._candidates if one.seq not in chosen)
+        for upload, item in self._ledger.start_all(picked):
+            self._active[upload.seq] = self._activated(upload, item)
+            self._hand_from(self._active[upload.seq], 1)
+            self._parts_turn = True
+        reached("supervisor.started-upload")
+
+    def _activated(self, upload: Upload, item: dict[str, object]) -> ActiveUpload:
+        return ActiveUpload(
+            upload=upload,
+            item=item,
+            blob=str(self._spool.layout.blob(upload.id)),
+            limits=self._limits,
+            options=self._options,
+            sent=self._ledger.parts(upload.seq) if upload.session else [],
+        )
+
+    def _hand_parts(self, places: int) -> None:
+        for active in [one for one in self._active.values() if one.has_part_ready]:
+            handed = self._hand_from(active, places)
+            places -= handed
+            if handed:
+                self._parts_turn = False
+
+    def _hand_from(self, active: ActiveUpload, count: int) -> int:
+        """Hand out up to `count` steps of one upload, while workers are free. Return how many."""
+        handed = 0
+        while handed < count and self._room().free and (step := active.next_step()):
+            self._pool.submit((active, step), step)
+            handed += 1
+            reached("supervisor.step-handed-out")
+        return handed
+
+    def _room(self) -> Room:
+        limit = min(self._throttle.limit, self._pool.size)
+        parts = sum(one.in_flight for one in self._active.values() if one.has_part_ready)
+        return Room(max(0, limit - self._pool.busy), limit, parts)
+
+    def _is_large(self, upload: Upload) -> bool:
+        return ActiveUpload(upload, {}, "", self._limits, self._options).is_large
+
+    # -- upkeep ---------------------------------------------------------------------------------
+
+    def _poll(self) -> float:
+        idle = clock.monotonic() - self._busy_at
+        return POLL if idle < LET_GO else IDLE_POLL
+
+    def _upkeep(self) -> None:
+        now = clock.monotonic()
+        if self._pool.running and not self._pool.busy and now - self._busy_at > LET_GO:
+            self._pool.stop()
+        if now >= self._upkeep_at:
+            if self._upkeep_at:
+                sweep(self._spool.layout, self._ledger)
+            reap(self._ledger, clock.now(), self._options.keep_done)
+            self._upkeep_at = now + UPKEEP
+
+    def _report(self) -> None:
+        now = clock.monotonic()
+        if now >= self._report_at:
+            self._lock.report(self._meter.rate())
+            self._report_at = now + REPORT

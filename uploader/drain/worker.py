@@ -1,0 +1,119 @@
+"""Be a worker process: take one step at a time, do it, answer.
+
+- It makes its own store, at its first step, and a new one after an authentication error.
+- It holds the supervisor's lock by the descriptor it was given: a new supervisor waits for it.
+- It dies with its supervisor: the kernel kills it (PR_SET_PDEATHSIG), and where that is late, the
+  end of its pipe ends it after the step it is in.
+- Signals meant for the process group (Ctrl-C, a scheduler's SIGTERM) are the supervisor's to
+  handle: a worker that died of them would lose its part for nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import time
+from multiprocessing.reduction import DupFd
+from typing import TYPE_CHECKING, Any
+
+from uploader.crashpoint import reached
+from uploader.drain.steps import Answer, Failure
+from uploader.errors import AuthError, ErrorClass, SessionLostError, StoreError
+from uploader.policy import try_in_step
+from uploader.store.opening import open_store
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from uploader.drain.steps import Step
+    from uploader.store.base import ObjectStore
+
+PR_SET_PDEATHSIG = 1  #: prctl(2)
+OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock: no death signal
+
+_log = logging.getLogger(__name__)
+
+
+class Fence:
+    """Carries a locked descriptor into a worker as it is started."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Carry `descriptor`."""
+        self.descriptor = descriptor
+
+    def __getstate__(self) -> Any:  # noqa: ANN401  multiprocessing's own carrier
+        """Duplicate it; this runs at each start of a process, and can serve only one."""
+        return DupFd(self.descriptor)
+
+    def __setstate__(self, carried: Any) -> None:  # noqa: ANN401
+        """Take the duplicate, in the worker."""
+        self.descriptor = carried.detach()
+
+
+class Worker:
+    """Do steps against one store."""
+
+    def __init__(self, destination: str) -> None:
+        """Upload to `destination`; the store is opened by the first step."""
+        self._destination = destination
+        self._store: ObjectStore | None = None
+
+    def answer(self, step: Step) -> Answer:
+        """Do a step; whatever goes wrong is answered, never raised."""
+        begun = time.monotonic()
+        reached("worker.step-begun")
+        try:
+            value = try_in_step(lambda: step.perform(self._opened()))
+        except StoreError as error:
+            if isinstance(error, AuthError):
+                self._close()
+            failure = Failure(error.error_class, str(error), isinstance(error, SessionLostError))
+            return Answer(failure=failure, seconds=time.monotonic() - begun)
+        except Exception as error:  # a bug: the upload must not be lost for it
+            _log.exception("step failed in an unforeseen way: %s", type(step).__name__)
+            failure = Failure(ErrorClass.TRANSIENT, f"{type(error).__name__}: {error}")
+            return Answer(failure=failure, seconds=time.monotonic() - begun)
+        reached("worker.step-ended")
+        return Answer(value, seconds=time.monotonic() - begun)
+
+    def _opened(self) -> ObjectStore:
+        if self._store is None:
+            self._store = open_store(self._destination)
+        return self._store
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def work(pipe: Connection, fence: Fence, destination: str, supervisor: int) -> None:
+    """Answer steps until the pipe ends. The entry point of a worker process."""
+    del fence  # it is held by being open
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if not os.environ.get(OUTLIVE_VARIABLE):
+        _die_with_parent(supervisor)
+    worker = Worker(destination)
+    while True:
+        try:
+            step = pipe.recv()
+            answer = worker.answer(step)
+            pipe.send(answer)
+        except (EOFError, OSError):
+            return
+
+
+def _die_with_parent(supervisor: int) -> None:
+    """Have the kernel end this process when the one that forked it ends.
+
+    That one is the fork server, which ends with the supervisor. The check comes after the call,
+    for a supervisor that died in between.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        os.kill(supervisor, 0)
+    except ProcessLookupError:
+        os._exit(1)
