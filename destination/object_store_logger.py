@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from destination import artifact_name as names
 from destination.agent_keeper import AgentKeeper
-from destination.closing import tell_what_is_left, wait_until_sent
 from destination.failure_report import FailureReport
 from destination.logger_destination import FETCH_CHUNK_SIZE, LoggerDestination, LogLevel, State
 from destination.object_name import SYMLINK_SUFFIX, ObjectName, symlink_target
+from destination.spool_session import SpoolSession
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from destination.logger import Logger
-    from uploader import Spool
 
 
 class ObjectStoreLogger(LoggerDestination):
@@ -94,7 +93,7 @@ class ObjectStoreLogger(LoggerDestination):
             AgentKeeper(self.spool_path, num_concurrent_uploads) if agent == "auto" else None
         )
         self._run_name: str | None = None
-        self._spool: Spool | None = None
+        self._session: SpoolSession | None = None
         self._initialised = False
         self._closed = False
 
@@ -107,9 +106,10 @@ class ObjectStoreLogger(LoggerDestination):
         """
         if self._initialised:
             raise RuntimeError("the ObjectStoreLogger is already initialised; INIT comes once")
-        self._initialised, self._closed = True, False
+        self._closed = False
         self._run_name = names.known_run_name(state, logger)
-        self._open()
+        self._open().run = self._run_name or ""  # the first use may have come before, nameless
+        self._initialised = True
 
     def log_file_artifact(
         self,
@@ -138,10 +138,8 @@ class ObjectStoreLogger(LoggerDestination):
             link_name = artifact_name.removesuffix(SYMLINK_SUFFIX)
             self._put_symlink(state, target, link_name, overwrite=overwrite)
             return
-        spool = self._open(state)
-        name = self._name_of(artifact_name)
-        spool.put_file(name, file_path, overwrite=overwrite, run=self._run, rank=_rank())
-        self._look_after_agent(spool)
+        session = self._open(state)
+        session.put_file(self._name_of(artifact_name), file_path, overwrite=overwrite)
 
     def log_symlink_artifact(
         self,
@@ -217,45 +215,28 @@ class ObjectStoreLogger(LoggerDestination):
 
         Nothing is accepted from here on, until another INIT.
         """
-        spool, self._spool = self._spool, None
+        session, self._session = self._session, None
         self._initialised, self._closed = False, True
-        if spool is None:
-            return
-        try:
-            if self.close_timeout:
-                wait_until_sent(
-                    spool,
-                    self._run,
-                    _rank(),
-                    self.close_timeout,
-                    lambda: self._look_after_agent(spool),
-                )
-            tell_what_is_left(spool, self._run, _rank())
-        finally:
-            spool.close()
+        if session is not None:
+            session.close(self.close_timeout)
 
-    @property
-    def _run(self) -> str:
-        return self._run_name or ""
-
-    def _open(self, state: State | None = None) -> Spool:
+    def _open(self, state: State | None = None) -> SpoolSession:
         if self._closed:
             raise RuntimeError("the ObjectStoreLogger is closed: post_close() was called")
         self._run_name = self._run_name or names.known_run_name(state)
-        if self._spool is None:
+        if self._session is None:
             from uploader import Spool
 
-            self._spool = Spool(
+            spool = Spool(
                 self.spool_path,
                 destination=self.destination,
                 options=self._options,
                 max_bytes=self._max_bytes,
                 when_full=self._when_full,
             )
-            self._failures.begin(self._spool, self._run, _rank())
-            if self._agent:
-                self._agent.start()
-        return self._spool
+            self._session = SpoolSession(spool, self._run_name or "", self._failures, self._agent)
+            self._session.begin()
+        return self._session
 
     def _wants(self, state: State, log_level: LogLevel, artifact_name: str) -> bool:
         return self._should_log_artifact is None or self._should_log_artifact(
@@ -263,27 +244,15 @@ class ObjectStoreLogger(LoggerDestination):
         )
 
     def _put_symlink(self, state: State, existing: str, name: str, *, overwrite: bool) -> None:
-        spool = self._open(state)
-        spool.put_symlink(
-            self._name_of(existing),
-            self._name_of(name),
-            overwrite=overwrite,
-            run=self._run,
-            rank=_rank(),
-        )
-        self._look_after_agent(spool)
+        session = self._open(state)
+        session.put_symlink(self._name_of(existing), self._name_of(name), overwrite=overwrite)
 
     def _name_of(self, artifact_name: str) -> str:
         return self._object_name.of(artifact_name, self._run_name)
 
     def _check(self) -> None:
-        if self._spool is not None:
-            self._look_after_agent(self._spool)
-            self._failures.check(self._spool, self._run, _rank())
-
-    def _look_after_agent(self, spool: Spool) -> None:
-        if self._agent:
-            self._agent.look_after(spool)
+        if self._session is not None:
+            self._session.check()
 
 
 def _places(destination: str, spool: str | os.PathLike[str] | None) -> tuple[str, pathlib.Path]:
@@ -294,10 +263,6 @@ def _places(destination: str, spool: str | os.PathLike[str] | None) -> tuple[str
 
     whole = str(url.parse(destination))
     return whole, Path(spool or default_spool(whole)).absolute()
-
-
-def _rank() -> int:
-    return names.process_placeholders()["rank"]
 
 
 def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
