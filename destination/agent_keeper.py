@@ -42,12 +42,14 @@ class AgentKeeper:
 
     def start(self) -> None:
         """Start an agent where none runs."""
+        from subprocess import SubprocessError
+
         from uploader import start_agent
 
         self._next_look = time.monotonic() + LOOK_INTERVAL
         try:
             started = start_agent(self._spool_path, workers=self._workers)
-        except OSError as error:
+        except (OSError, SubprocessError) as error:
             message = (
                 f"no upload agent could be started ({error}); nothing is lost, "
                 f"upload what is spooled with: {drain_command(self._spool_path)}"

@@ -73,8 +73,8 @@ def fill_path(template: str, values: Mapping[str, Any]) -> str:
     """
     known = {name: value for name, value in values.items() if value is not None}
     words = "|".join(map(re.escape, known))
-    placeholder = re.compile(rf"\{{(\{{(?:{words})\}})\}}|\{{(?:{words})(?::[^{{}}]*)?\}}")
-    return placeholder.sub(lambda found: found[1] or fill_name(found[0], known), template)
+    placeholder = re.compile(rf"\{{\{{(?:{words})\}}\}}|\{{(?:{words})(?::[^{{}}]*)?\}}")
+    return placeholder.sub(lambda found: fill_name(found[0], known), template)
 
 
 def strip_leading_slashes(artifact_name: str) -> str:
