@@ -1,6 +1,7 @@
 """Runs the demo: `uploader demo`, or `python -m destination.demo [--dir DIR] [--picture FILE]`.
 
-Exit codes: 0 everything arrived; 1 something is missing, wrong or too much, or the play broke off.
+Exit codes: 0 everything arrived; 1 something is missing, wrong or too much, or the play broke off;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from destination.demo.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: exit code, as the command line's
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the demo, show what came of it, and return the exit code."""
@@ -36,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scenario.play()
         good = _show(scenario, options.picture.absolute())
+    except KeyboardInterrupt:
+        print("\nINTERRUPTED", file=sys.stderr)
+        return INTERRUPTED
     except DemoError as error:
         print(f"\nBROKEN OFF: {error}", file=sys.stderr)
         good = False

@@ -72,8 +72,8 @@ def kill_agent(spool: Path) -> bool:
     if owner is None:
         return False
     try:
-        # The agent leads a process group: its workers go with it, as they would with the machine.
-        os.killpg(owner.pid, signal.SIGKILL)
+        # The agent and its workers are a process group of their own, and die as with the machine.
+        os.killpg(os.getpgid(owner.pid), signal.SIGKILL)
     except ProcessLookupError:
         return False
     return True

@@ -27,7 +27,7 @@ NEEDED = ("numpy", "sklearn", "matplotlib")
     show_default=True,
     help="Where to draw the picture.",
 )
-def demo(folder: Path | None, picture: Path) -> None:
+def demo(folder: Path | None, picture: Path) -> int:
     """Train a small model, kill it in mid-upload, resume, and compare every byte.
 
     Takes about a minute and needs nothing but this machine. Exit code 0: everything that was
@@ -40,4 +40,4 @@ def demo(folder: Path | None, picture: Path) -> None:
     # A process of its own: uploader never imports destination, where the training side lives.
     command = [sys.executable, "-m", "destination.demo", "--picture", str(picture)]
     command += ["--dir", str(folder)] if folder else []
-    sys.exit(subprocess.run(command, check=False).returncode)
+    return subprocess.run(command, check=False).returncode
