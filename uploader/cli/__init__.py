@@ -1,0 +1,1 @@
+"""Offer the uploader as a command line: one file per command, loaded when it is run."""
