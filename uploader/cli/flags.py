@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from uploader import clock, config
-from uploader.errors import UploaderError
+from uploader import clock, config, url
+from uploader.errors import DestinationMismatchError, UploaderError
 from uploader.model import SymlinkMode
 from uploader.observe.log import set_up
+from uploader.spool.layout import Layout
 from uploader.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -122,6 +124,19 @@ def upload_options(command: F) -> F:
     return _collected(command, "options", flags)
 
 
+def limit_options(command: F) -> F:
+    """Add the spool's limits; as keyword `limits`."""
+    flags = (
+        click.option("--max-bytes", type=Size(), help="The most that may wait in it. [remembered]"),
+        click.option(
+            "--min-free-bytes",
+            type=Size(),
+            help="What its disk keeps free, for everything else. [remembered; 64 MiB]",
+        ),
+    )
+    return _collected(command, "limits", flags)
+
+
 def waiting_options(command: F) -> F:
     """Add `--wait` and `--timeout`."""
     command = click.option(
@@ -161,6 +176,12 @@ def log_options(level: int) -> Callable[[F], F]:
     return add
 
 
+def require_selection(selectors: tuple[str, ...], everything: bool) -> None:
+    """Refuse a command that names nothing, and one that names some and all."""
+    if bool(selectors) == everything:
+        raise click.UsageError("name uploads by id or name, or say --all")
+
+
 def named_spool(spool_path: Path | None, destination: str | None = None) -> Path:
     """Return the spool that the flags name; with a destination alone, the user's own for it.
 
@@ -170,8 +191,6 @@ def named_spool(spool_path: Path | None, destination: str | None = None) -> Path
     if spool_path is not None and str(spool_path):
         return Path(os.path.abspath(spool_path))
     if destination:
-        from uploader import url
-
         with arguments_blamed(ValueError):
             return config.default_spool(str(url.parse(destination)))
     raise click.UsageError(f"name the spool: --spool DIR, or set {config.SPOOL_VARIABLE}")
@@ -195,6 +214,32 @@ def open_spool(
 def open_for_reading(spool_path: Path | None) -> Spool:
     """Open an existing spool without keeping an agent from leaving."""
     return open_spool(spool_path, producer=False)
+
+
+@contextmanager
+def spool_or_destination(
+    spool_path: Path | None, destination: str | None
+) -> Iterator[tuple[Spool | None, str]]:
+    """Open the spool, if there is one, to read from it and from its destination.
+
+    A destination alone is enough: a new node has no spool yet.
+    """
+    if destination is None:
+        with open_for_reading(spool_path) as spool:
+            yield spool, spool.destination
+        return
+    path = named_spool(spool_path, destination)
+    with arguments_blamed(ValueError):
+        wanted = str(url.parse(destination))
+    if not Layout(path).database.exists():
+        yield None, wanted
+        return
+    with Spool(path, producer=False) as spool:
+        if spool.destination != wanted:
+            raise DestinationMismatchError(
+                f"spool {path} uploads to {spool.destination}, not to {wanted}; name one of them"
+            )
+        yield spool, wanted
 
 
 @contextmanager
@@ -224,7 +269,6 @@ def _collected(
     use: Callable[[dict[str, Any]], None] = lambda given: None,  # noqa: ARG005
 ) -> F:
     """Add flags to a command and hand their values on as one dictionary."""
-    from functools import wraps
 
     @wraps(command)
     def collecting(**given: Any) -> Any:

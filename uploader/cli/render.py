@@ -6,13 +6,13 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from uploader import clock
 from uploader.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from uploader.model import InFlight, Status, Upload
+    from uploader.readback.verify import Verified
 
 DEAD_SHOWN = 10  #: dead letters listed before the rest is only counted
 
@@ -124,6 +124,16 @@ def drained_text(status: Status, arrived: tuple[int, int], seconds: float) -> st
     return printable("\n".join(lines))
 
 
+def verified_text(found: Verified, destination: str) -> str:
+    """Return what a verification found."""
+    names = count_text(found.checked, "artifact")
+    if not found.problems:
+        return f"{names} at {destination}: all as uploaded"
+    lines = [f"  {one.name}: {one.problem}: {one.detail}" for one in found.problems]
+    head = f"{names} at {destination}: {count_text(len(found.problems), 'problem')}"
+    return printable("\n".join([head, *lines]))
+
+
 def _bytes(status: Status) -> str:
     sent = f", {size_text(status.bytes_sent)} of what is under way sent" if status.in_flight else ""
     return f"{size_text(status.bytes_pending)} to send{sent}, {size_text(status.bytes_done)} done"
@@ -141,8 +151,3 @@ def _flight_line(one: InFlight) -> str:
     parts = f", part {one.parts_done} of {one.parts_total}" if one.parts_total > 1 else ""
     attempt = f", attempt {one.attempt}" if one.attempt > 1 else ""
     return f"  {one.name}  {percent} % of {size_text(one.size)}{parts}{attempt}"
-
-
-def ago(when: float) -> str:
-    """Return how long ago a time (seconds since the epoch) is."""
-    return f"{span_text(max(0.0, clock.now() - when))} ago"

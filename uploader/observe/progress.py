@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from uploader.observe.log import NOTICE
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from rich.progress import Progress
@@ -114,6 +116,48 @@ class DrainProgress:
             total=counted.total,
         )
         self._bar.refresh()
+
+
+@contextmanager
+def transfer_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show one transfer on a terminal; elsewhere nothing. Yields what to call with its bytes."""
+    if not sys.stderr.isatty():
+        yield lambda sent, total: None  # noqa: ARG005
+        return
+    with _new_bar() as bar:
+        task = bar.add_task(name)
+        drawn_at = 0.0
+
+        def show(sent: int, total: int) -> None:
+            nonlocal drawn_at
+            bar.update(task, completed=sent, total=total)
+            if clock.monotonic() - drawn_at > LOOK:
+                drawn_at = clock.monotonic()
+                bar.refresh()
+
+        yield show
+
+
+@contextmanager
+def counting_progress(what: str) -> Iterator[Callable[[str], None]]:
+    """Count what is done on a terminal; a line now and then elsewhere. Yields what to call."""
+    count, shown_at = 0, clock.monotonic()
+    draws = sys.stderr.isatty()
+
+    def show(name: str) -> None:
+        nonlocal count, shown_at
+        count += 1
+        if clock.monotonic() - shown_at < (LOOK if draws else LINE):
+            return
+        shown_at = clock.monotonic()
+        if draws:
+            sys.stderr.write(f"\r{what} {count}")
+        else:
+            _log.log(NOTICE, "%s %d, now at %s", what, count, name)
+
+    yield show
+    if draws:
+        sys.stderr.write("\r\033[K")
 
 
 def _new_bar() -> Progress:

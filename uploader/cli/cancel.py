@@ -1,0 +1,32 @@
+"""Give up on uploads."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from uploader.cli import flags, render
+from uploader.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(cls=flags.Command, epilog="uploader cancel --spool /local/spool ckpt/ep1.pt")
+@flags.spool_option
+@click.argument("selectors", metavar="[ID|NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Everything that has not arrived.")
+@flags.log_options(logging.WARNING)
+def cancel(spool_path: Path | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:
+    """Give up on uploads that wait, are under way, or are dead letters, by id or name.
+
+    Their bytes are removed from the spool. One that is under way is shown as active until the
+    agent has stopped it; it may still arrive if that was its last step.
+    """
+    flags.require_selection(selectors, everything)
+    with flags.open_for_reading(spool_path) as spool, flags.arguments_blamed(KeyError):
+        for upload in spool.cancel(*selectors, all=everything):
+            click.echo(render.upload_line(upload))
+    return ExitCode.DONE
