@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 mpl.use("Agg")  # no window: a node has none
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullLocator
 
+#: what a line of the metrics holds for a batch
+KEYS = ("session", "time", "loss")
 #: batches over which the thick line is averaged
 SMOOTHING = 15
 #: one colour for each session of the trainer, one for kills (Okabe and Ito: told apart by all eyes)
@@ -56,24 +59,32 @@ def _title(scenario: Scenario, verdict: Verdict) -> str:
 
 
 def _draw_losses(axes: Any, scenario: Scenario) -> None:
-    sessions: dict[int, list[tuple[float, float]]] = {}
-    for line in scenario.workspace.arrived(METRICS).read_text(encoding="utf-8").splitlines():
-        data = json.loads(line)["data"]
-        if "loss" in data:
-            point = (data["time"] - scenario.started, data["loss"])
-            sessions.setdefault(data["session"], []).append(point)
+    sessions, times, losses = _read_losses(scenario)
+    smooth = _smooth(losses)
     starts = {e["session"]: e["epoch"] for e in Diary(scenario.workspace.diary).read("started")}
-    for session, points in sessions.items():
-        times, values = np.array(points).T
+    for session in np.unique(sessions):
+        chosen = sessions == session
         colour = SESSION_COLOURS[(session - 1) % len(SESSION_COLOURS)]
         start = f"resumed after epoch {starts[session]}" if starts[session] else "from nothing"
-        axes.plot(times, values, color=colour, lw=0.7, alpha=0.35)
         label = f"trainer {session}, {start}"
-        axes.plot(times, _smooth(values), color=colour, lw=2.2, label=label)
+        axes.plot(times[chosen], losses[chosen], color=colour, lw=0.7, alpha=0.35)
+        axes.plot(times[chosen], smooth[chosen], color=colour, lw=2.2, label=label)
     axes.set_yscale("log")
-    axes.set_ylabel("training loss (cross-entropy, log scale)")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(f"training loss (log scale)\nthick: mean of {SMOOTHING} batches")
     axes.legend(loc="lower left", fontsize=9)
-    axes.grid(alpha=0.25, which="both")
+    axes.grid(alpha=0.25)
+
+
+def _read_losses(scenario: Scenario) -> tuple[Any, Any, Any]:
+    """Return session, second and loss of each batch, from the metrics at the destination."""
+    text = scenario.workspace.arrived(METRICS).read_text(encoding="utf-8")
+    lines = [json.loads(line)["data"] for line in text.splitlines()]
+    batches = [line for line in lines if "loss" in line]
+    sessions, times, losses = (np.array([b[key] for b in batches]) for key in KEYS)
+    return sessions, times - scenario.started, losses
 
 
 def _draw_uploads(axes: Any, scenario: Scenario) -> None:
@@ -94,7 +105,7 @@ def _draw_uploads(axes: Any, scenario: Scenario) -> None:
 def _draw_upload(axes: Any, scenario: Scenario, upload: Upload, row: int) -> None:
     begin = upload.enqueued_at - scenario.started
     end = (upload.finished_at or upload.enqueued_at) - scenario.started
-    cut = any(begin < kill.time - scenario.started < end for kill in scenario.kills)
+    cut = any(upload.name.endswith(name) for kill in scenario.kills for name in kill.cut)
     colour = RESUMED_COLOUR if cut else THROUGH_COLOUR
     axes.plot([begin, end], [row, row], color=colour, lw=6, solid_capstyle="butt")
     axes.plot([end], [row], marker="o", ms=5, color="black", ls="none")

@@ -21,6 +21,7 @@ from destination.demo.processes import (
     kill_agent,
     wait_until,
 )
+from destination.demo.workspace import RUN_NAME
 from uploader import Spool, State
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 #: epochs of training, over all sessions
 EPOCHS = 10
-#: seconds that the whole may take
-LIMIT = 115
-#: after which logged epoch a kill comes, and whether the trainer dies with the agent
-KILLS = ((2, True), (4, False), (7, True))
+#: seconds after which the demo gives up; it takes under a minute on two free cores
+LIMIT = 240
+#: after which logged epoch a kill comes, and whether the trainer dies with the agent. The agent
+#: alone is last: the trainer looks after it every ten seconds, and `drain` comes in any case.
+KILLS = ((2, True), (5, True), (7, False))
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Scenario:
     def under_way(self) -> list[str]:
         """Return the checkpoints that are being uploaded at this moment."""
         active = self.spool.uploads(state=State.ACTIVE, name_glob="*.npz")
-        return [upload.name for upload in active]
+        return [upload.name.removeprefix(f"{RUN_NAME}/") for upload in active]
 
     def epoch(self) -> int:
         """Return the last epoch whose checkpoint was logged."""

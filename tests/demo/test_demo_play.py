@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(170)  # it trains for half a minute, more on a busy machine
+@pytest.mark.timeout(270)  # under a minute on two free cores; the demo itself gives up before this
 def test_the_demo_survives_its_kills_and_all_arrives(tmp_path: Path) -> None:
     """`uploader demo` kills as often as it says, resumes, and ends with exit code 0."""
     picture = tmp_path / "picture.png"
