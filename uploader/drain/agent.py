@@ -33,8 +33,11 @@ def start_agent(spool: str | os.PathLike[str], *, workers: int = 4) -> bool:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     log = os.open(layout.agent_log, flags, FILE_MODE)
     try:
-        subprocess.Popen(  # noqa: S603  our own command line
-            command,
+        # The shell ends at once, so that the agent belongs to init: it leaves no zombie behind in
+        # the trainer, and nobody has to wait for it.
+        subprocess.run(  # noqa: S603  our own command line
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

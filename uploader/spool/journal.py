@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 DATABASE = "spool.db"
 BUSY_TIMEOUT = 60.0  #: seconds; a checkpoint of a large log on a slow disk may hold the lock long
 
+CACHE = 8192  #: KiB of pages; the inner pages of the indexes over a million rows fit
+
 #: Errors of the file itself, not of what was asked of it.
 _DAMAGE = ("malformed", "not a database", "disk image", "no such table", "no such column")
 
@@ -69,6 +71,7 @@ class _Queue(SQLiteAckQueue):  # type: ignore[misc]  # the library's class is un
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE}")
         return connection
 
     def _count(self) -> int:

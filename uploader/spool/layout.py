@@ -54,7 +54,7 @@ class Layout:
 
     def blob(self, upload_id: str) -> Path:
         """Return where an upload's bytes are once it is committed."""
-        return self.blobs / upload_id[:2] / upload_id
+        return self.blobs / upload_id[-2:] / upload_id
 
     def staged(self, upload_id: str) -> Path:
         """Return where an upload's bytes are while they are copied."""

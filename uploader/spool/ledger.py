@@ -106,7 +106,7 @@ class Ledger:
     def newest_version(self, name: str) -> Upload | None:
         """Return the newest upload of a name that is not superseded or cancelled."""
         rows = self._rows("newest_version", name=name)
-        return self.upload(rows[0][0]) if rows else None
+        return self.upload(rows[0][0]) if rows[0][0] else None
 
     def current_done(self, glob: str = "*") -> list[int]:
         """Return the newest done upload of each name that matches."""

@@ -47,8 +47,10 @@ UPDATE upload SET state = 'ready', finished_at = NULL, not_before = 0, attempts 
  WHERE seq = :seq AND state = 'dead'
 
 -- name: newer_version
-SELECT 1 FROM upload
- WHERE name = :name AND seq > :seq AND state IN ('ready', 'active', 'done') LIMIT 1
+SELECT 1 FROM upload WHERE name = :name AND seq > :seq AND state IN ('ready', 'active')
+UNION ALL
+SELECT 1 FROM upload WHERE name = :name AND seq > :seq AND state IN ('done', 'dead') AND state = 'done'
+LIMIT 1
 
 -- name: older_dead
 SELECT seq, id FROM upload
@@ -81,17 +83,17 @@ DELETE FROM part WHERE seq = :seq
 SELECT number, size, mark FROM part WHERE seq = :seq ORDER BY number
 
 -- name: fresh
-SELECT seq FROM upload
+SELECT seq FROM upload INDEXED BY upload_startable
  WHERE state = 'ready' AND waiting_on IS NULL AND not_before = 0
  ORDER BY seq LIMIT :limit
 
 -- name: due
-SELECT seq FROM upload
+SELECT seq FROM upload INDEXED BY upload_startable
  WHERE state = 'ready' AND waiting_on IS NULL AND not_before > 0 AND not_before <= :now
  ORDER BY not_before, seq LIMIT :limit
 
 -- name: due_after_clock_jump
-SELECT seq FROM upload
+SELECT seq FROM upload INDEXED BY upload_startable
  WHERE state = 'ready' AND waiting_on IS NULL AND not_before > :horizon
  ORDER BY not_before, seq LIMIT :limit
 
@@ -119,8 +121,10 @@ SELECT state FROM upload WHERE id = :id
 SELECT 1 FROM upload WHERE id = :id AND state IN ('ready', 'active', 'dead')
 
 -- name: newest_version
-SELECT seq FROM upload
- WHERE name = :name AND state IN ('ready', 'active', 'dead', 'done') ORDER BY seq DESC LIMIT 1
+SELECT max(seq) FROM (
+  SELECT max(seq) AS seq FROM upload WHERE name = :name AND state IN ('ready', 'active')
+  UNION ALL
+  SELECT max(seq) FROM upload WHERE name = :name AND state IN ('done', 'dead'))
 
 -- name: current_done
 SELECT max(seq) FROM upload WHERE state = 'done' AND name GLOB :glob GROUP BY name ORDER BY 1

@@ -50,7 +50,7 @@ CREATE INDEX upload_live_name ON upload (name, seq) WHERE state IN ('ready', 'ac
 CREATE INDEX upload_live_target ON upload (target, seq)
   WHERE state IN ('ready', 'active') AND target IS NOT NULL;
 CREATE INDEX upload_waiting ON upload (waiting_on) WHERE waiting_on IS NOT NULL;
-CREATE INDEX upload_name ON upload (name, seq);
+CREATE INDEX upload_ended_name ON upload (name, seq) WHERE state IN ('done', 'dead');
 CREATE INDEX upload_dead ON upload (name, seq) WHERE state = 'dead';
 CREATE INDEX upload_state ON upload (state, seq);
 
@@ -100,7 +100,9 @@ CREATE TRIGGER upload_insert AFTER INSERT ON upload BEGIN
   -- enqueued before it, and waits cannot form a ring.)
   UPDATE upload SET state = 'superseded', finished_at = NEW.enqueued_at, waiting_on = NULL
    WHERE NEW.overwrite = 1
-     AND name = NEW.name AND state = 'ready' AND seq < NEW.seq AND session IS NULL
+     AND seq IN (SELECT older.seq FROM upload older    -- by name, never by a scan of all that is ready
+                  WHERE older.name = NEW.name AND older.state IN ('ready', 'active')
+                    AND +older.state = 'ready' AND older.session IS NULL AND older.seq < NEW.seq)
      AND NOT EXISTS (SELECT 1 FROM upload link
                       WHERE link.target = upload.name AND link.state IN ('ready', 'active')
                         AND link.seq > upload.seq
