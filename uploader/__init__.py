@@ -52,7 +52,7 @@ _HOMES = {
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604  the same names, as the table has them
+__all__ = [
     "AuthError", "ConflictError", "DamagedError", "DestinationMismatchError", "DrainReport",
     "NotASpoolError", "NotFoundError", "Owner", "PermanentError", "PutMode", "Receipt",
     "SourceChangedError", "Spool", "SpoolDamagedError", "SpoolError", "SpoolFullError",
@@ -61,11 +61,11 @@ __all__ = [  # noqa: PLE0604  the same names, as the table has them
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
+def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value

@@ -24,6 +24,8 @@ def parse_duration(text: str) -> float:
     text = text.strip().lower()
     matches = list(_DURATION.finditer(text))
     if not matches or "".join(match[0] for match in matches) != text:
-        msg = f"not a duration: {text!r}; write seconds, or a number with ms, s, m, h or d, as 1h30m"
+        msg = (
+            f"not a duration: {text!r}; write seconds, or a number with ms, s, m, h or d, as 1h30m"
+        )
         raise ValueError(msg)
     return sum(float(match[1]) * _UNITS[match[2] or "s"] for match in matches)

@@ -67,7 +67,7 @@ def default_spool(destination: str) -> Path:
     named = os.environ.get(SPOOL_VARIABLE)
     if named:
         return Path(named)
-    import hashlib  # noqa: PLC0415  only here; keeps it out of every import of this package
+    import hashlib
 
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "uploader" / hashlib.sha256(destination.encode()).hexdigest()[:16]
@@ -90,7 +90,7 @@ def parse_size(text: str | int) -> int:
     return int(value * base**power)
 
 
-def _typed(key: str, value: Any) -> Any:  # noqa: ANN401  what JSON, a flag or a variable holds
+def _typed(key: str, value: Any) -> Any:
     try:
         if key == "symlink_mode":
             return SymlinkMode(value)

@@ -31,7 +31,7 @@ class PutMode(str, Enum):
     OVERWRITE = "overwrite"
 
     @classmethod
-    def of(cls, overwrite: bool) -> PutMode:  # noqa: FBT001  the interface's own word
+    def of(cls, overwrite: bool) -> PutMode:
         """Return the mode that the flag `overwrite` of the interface stands for."""
         return cls.OVERWRITE if overwrite else cls.CREATE
 
@@ -100,7 +100,9 @@ class Upload:
     error: str | None
     enqueued_at: float
     finished_at: float | None
-    session: str | None = field(repr=False)  #: the store's name for an upload in parts; may be secret
+    session: str | None = field(
+        repr=False
+    )  #: the store's name for an upload in parts; may be secret
     part_size: int | None  #: bytes; set while it goes in parts
     receipt: Receipt | None
     cancel_requested: bool

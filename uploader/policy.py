@@ -78,5 +78,3 @@ def try_in_step(request: Callable[[], T]) -> T:
 
 def _passes_quickly(error: BaseException) -> bool:
     return isinstance(error, TransientError) and not isinstance(error, ThrottledError)
-
-

@@ -20,6 +20,7 @@ from uploader.checksum import BlockChecksums
 from uploader.drain import plan, steps
 from uploader.errors import ErrorClass
 from uploader.model import Kind, Receipt, SentPart
+from uploader.spool.items import checksum_fields
 from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
 
@@ -155,15 +156,11 @@ class ActiveUpload:
 
     # -- answers --------------------------------------------------------------------------------
 
-    def _take(self, step: Step, value: Any) -> None:  # noqa: ANN401  as the step says
+    def _take(self, step: Step, value: Any) -> None:
         if isinstance(value, Receipt):
             self.receipt = value
         elif isinstance(value, BlockChecksums):
-            self.item |= {
-                "crc32c": value.whole,
-                "block": value.block,
-                "blocks": checksum.pack(value.blocks),
-            }
+            self.item |= checksum_fields(value)
         elif isinstance(value, SentPart):
             self.sent.append(value)
         elif isinstance(step, steps.Begin):

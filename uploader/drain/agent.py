@@ -35,7 +35,7 @@ def start_agent(spool: str | os.PathLike[str], *, workers: int = 4) -> bool:
     try:
         # The shell ends at once, so that the agent belongs to init: it leaves no zombie behind in
         # the trainer, and nobody has to wait for it.
-        subprocess.run(  # noqa: S603  our own command line
+        subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *command],
             check=True,
             stdin=subprocess.DEVNULL,

@@ -66,9 +66,7 @@ def drain(
     command += ["--workers", str(workers)]
     if timeout is not None:
         command += ["--timeout", str(timeout)]
-    ended = subprocess.run(  # noqa: S603  our own command line
-        command, capture_output=True, text=True, check=False, env=environment()
-    )
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     try:
         report = json.loads(ended.stdout)
     except ValueError as error:

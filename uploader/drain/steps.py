@@ -27,7 +27,7 @@ SLOWEST = 256 << 10  #: bytes per second below which a transfer counts as stuck
 class Step(Protocol):
     """One request to a worker."""
 
-    def perform(self, store: ObjectStore) -> Any:  # noqa: ANN401  each step says what it answers
+    def perform(self, store: ObjectStore) -> Any:
         """Do it; a `StoreError` says what went wrong."""
 
     @property

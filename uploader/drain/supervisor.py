@@ -26,7 +26,6 @@ from uploader.drain.pool import WorkerPool
 from uploader.drain.recorder import Recorder
 from uploader.drain.schedule import Room
 from uploader.drain.shutdown import GRACE
-from uploader.drain.steps import PutPart
 from uploader.drain.throttle import Throttle
 from uploader.errors import ErrorClass
 from uploader.policy import MAX_DELAY, RetryPolicy

@@ -43,11 +43,11 @@ class Fence:
         """Carry `descriptor`."""
         self.descriptor = descriptor
 
-    def __getstate__(self) -> Any:  # noqa: ANN401  multiprocessing's own carrier
+    def __getstate__(self) -> Any:
         """Duplicate it; this runs at each start of a process, and can serve only one."""
         return DupFd(self.descriptor)
 
-    def __setstate__(self, carried: Any) -> None:  # noqa: ANN401
+    def __setstate__(self, carried: Any) -> None:
         """Take the duplicate, in the worker."""
         self.descriptor = carried.detach()
 

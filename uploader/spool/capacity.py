@@ -62,7 +62,9 @@ class Capacity:
             tally = self.ledger.tally()
             held = sum(tally[state][1] for state in HOLDS_BYTES)
             if held + size > self.max_bytes:
-                return f"{held} bytes wait in it, {size} more would pass its limit of {self.max_bytes}"
+                return (
+                    f"{held} bytes wait in it, {size} more would pass its limit of {self.max_bytes}"
+                )
         disk = os.statvfs(self.layout.root)
         free = disk.f_bavail * disk.f_frsize
         if free - size < self.min_free_bytes:
@@ -74,7 +76,9 @@ class Capacity:
         while lack := self.lack(size):
             if clock.monotonic() - reminded > REMIND:
                 reminded = clock.monotonic()
-                _log.warning("waiting for room in the spool for %s: %s; %s", path, lack, self._advice())
+                _log.warning(
+                    "waiting for room in the spool for %s: %s; %s", path, lack, self._advice()
+                )
             time.sleep(POLL)
 
     def _advice(self) -> str:

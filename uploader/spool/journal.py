@@ -61,7 +61,10 @@ class _Queue(SQLiteAckQueue):  # type: ignore[misc]  # the library's class is un
     """persist-queue's queue with durable commits, and without scans at its opening."""
 
     def _new_db_connection(
-        self, path: str, multithreading: bool, timeout: float  # noqa: FBT001  its signature
+        self,
+        path: str,
+        multithreading: bool,
+        timeout: float,
     ) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path}/{self.db_file_name}",
@@ -133,7 +136,7 @@ class Journal:
                 connection.rollback()
                 raise
 
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # noqa: ANN401
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Run one statement of ours; a write outside `transaction()` commits at once."""
         connection = self.connection
         with _damage_named(self._directory):
@@ -142,7 +145,7 @@ class Journal:
                 connection.commit()
             return cursor
 
-    def rows(self, sql: str, parameters: Any = ()) -> list[Any]:  # noqa: ANN401
+    def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query; none is left open, since an open read pins the log."""
         connection = self.connection
         with _damage_named(self._directory):
@@ -186,7 +189,7 @@ class Journal:
         _ = self.connection  # opens anew after a fork
         return self._queue
 
-    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         # A method that fails half way (its serializer, say) would leave our rows pending and hold
         # the write lock; inside transaction() the caller rolls back, outside it is done here.
         connection = self._connection

@@ -32,9 +32,38 @@ FILE_MODE = 0o600
 
 #: File systems on which SQLite's WAL loses data or never locks: more than one machine can mount them.
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs beegfs_nodev ceph glusterfs 9p afs orangefs pvfs2 "
-    "wekafs panfs ocfs2 gfs2 fuse.sshfs fuse.s3fs fuse.gcsfuse fuse.rclone fuse.glusterfs "
-    "fuse.goofys fuse.juicefs fuse.mount-s3 fuse.blobfuse2 fuse.beegfs fuse.cephfs".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "beegfs_nodev",
+        "ceph",
+        "glusterfs",
+        "9p",
+        "afs",
+        "orangefs",
+        "pvfs2",
+        "wekafs",
+        "panfs",
+        "ocfs2",
+        "gfs2",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.glusterfs",
+        "fuse.goofys",
+        "fuse.juicefs",
+        "fuse.mount-s3",
+        "fuse.blobfuse2",
+        "fuse.beegfs",
+        "fuse.cephfs",
+    ]
 )
 
 
@@ -69,7 +98,9 @@ class Layout:
         self.root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         self._refuse_foreign()
         refuse_network_file_system(self.root)
-        self.root.chmod(DIRECTORY_MODE)  # a umask may have taken too much; an old mode left too much
+        self.root.chmod(
+            DIRECTORY_MODE
+        )  # a umask may have taken too much; an old mode left too much
         for directory in (self.staging, self.blobs, *self._buckets()):
             if not directory.is_dir():
                 directory.mkdir(mode=DIRECTORY_MODE)
@@ -93,9 +124,7 @@ class Layout:
     def _refuse_foreign(self) -> None:
         ours = {"blobs", "staging", "init.lock", "supervisor.lock", "producers.lock", "agent.log"}
         names = {entry.name for entry in self.root.iterdir()}
-        strangers = sorted(
-            name for name in names - ours if not name.startswith(self.database.name)
-        )
+        strangers = sorted(name for name in names - ours if not name.startswith(self.database.name))
         if strangers and not self.database.exists():
             msg = f"{self.root} is not empty ({strangers[0]!r} is there); name an empty directory"
             raise NotASpoolError(msg)

@@ -137,9 +137,13 @@ class Ledger:
         """
         now = clock.now()
         with self._journal.transaction():
-            self._require(self._move(
-                "finish", seq=upload.seq, now=now, receipt=json.dumps(receipt.as_json())
-            ), upload, "finish")
+            self._require(
+                self._move(
+                    "finish", seq=upload.seq, now=now, receipt=json.dumps(receipt.as_json())
+                ),
+                upload,
+                "finish",
+            )
             self._journal.ack(upload.seq)
             older = self._rows("older_dead", name=upload.name, seq=upload.seq)
             for seq, _ in older:
@@ -158,17 +162,29 @@ class Ledger:
         """Active -> ready, to be attempted again from `not_before`."""
         with self._journal.transaction():
             if self._move(
-                "put_back", seq=seq, not_before=not_before, counted=int(counted),
-                error_class=error_class.value if error_class else None, error=error,
+                "put_back",
+                seq=seq,
+                not_before=not_before,
+                counted=int(counted),
+                error_class=error_class.value if error_class else None,
+                error=error,
             ):
                 self._journal.put_back(seq)
 
     def fail(self, upload: Upload, error_class: ErrorClass, error: str) -> None:
         """Active -> dead."""
         with self._journal.transaction():
-            self._require(self._move(
-                "fail", seq=upload.seq, now=clock.now(), error_class=error_class.value, error=error
-            ), upload, "fail")
+            self._require(
+                self._move(
+                    "fail",
+                    seq=upload.seq,
+                    now=clock.now(),
+                    error_class=error_class.value,
+                    error=error,
+                ),
+                upload,
+                "fail",
+            )
             self._journal.bury(upload.seq)
 
     def cancel_active(self, upload: Upload) -> None:
@@ -241,20 +257,20 @@ class Ledger:
         if self._move("revive", seq=seq):
             self._journal.put_back(seq)
 
-    def _seqs(self, statement: str, /, **parameters: Any) -> list[int]:  # noqa: ANN401
+    def _seqs(self, statement: str, /, **parameters: Any) -> list[int]:
         return [row[0] for row in self._rows(statement, **parameters)]
 
-    def _rows(self, statement: str, /, **parameters: Any) -> list[Any]:  # noqa: ANN401
+    def _rows(self, statement: str, /, **parameters: Any) -> list[Any]:
         return self._journal.rows(_sql(statement), parameters)
 
-    def _move(self, statement: str, /, **parameters: Any) -> bool:  # noqa: ANN401
+    def _move(self, statement: str, /, **parameters: Any) -> bool:
         return self._change(statement, **parameters) > 0
 
-    def _change(self, statement: str, /, **parameters: Any) -> int:  # noqa: ANN401
+    def _change(self, statement: str, /, **parameters: Any) -> int:
         return self._journal.execute(_sql(statement), parameters).rowcount
 
     @staticmethod
-    def _require(moved: bool, upload: Upload, what: str) -> None:  # noqa: FBT001
+    def _require(moved: bool, upload: Upload, what: str) -> None:
         if not moved:
             msg = f"upload {upload.id} ({upload.name}) is not active: cannot {what} it"
             raise RuntimeError(msg)

@@ -56,7 +56,9 @@ def sweep(layout: Layout, ledger: Ledger) -> int:
     swept = 0
     for entry in _files(layout):
         if not _ID.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-            _log.warning("left alone in the spool, since it is not one of its files: %s", entry.path)
+            _log.warning(
+                "left alone in the spool, since it is not one of its files: %s", entry.path
+            )
         elif is_abandoned(entry.path) and _is_unneeded(layout, ledger, entry):
             with suppress(FileNotFoundError):
                 os.unlink(entry.path)

@@ -11,15 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import sqlite3
 import threading
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uploader import checksum, clock, url
+from uploader import clock, url
 from uploader.config import Options
 from uploader.crashpoint import reached
 from uploader.errors import (
@@ -27,9 +24,10 @@ from uploader.errors import (
     SpoolFullError,
     UploadFailedError,
 )
-from uploader.model import POINTER_SUFFIX, Kind, Status, Upload, check_link, check_name
-from uploader.spool import schema, staging
+from uploader.model import POINTER_SUFFIX, Status, Upload, check_link, check_name
+from uploader.spool import items, schema, staging
 from uploader.spool.capacity import MIN_FREE_BYTES, Capacity
+from uploader.spool.items import Logged
 from uploader.spool.journal import Journal
 from uploader.spool.layout import FILE_MODE, Layout, locked, sync_directory
 from uploader.spool.ledger import Ledger
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from uploader.spool.capacity import WhenFull
 
 WAIT_POLL = 0.02  #: seconds between looks at the database in `wait`
-MAX_POINTER_BYTES = 4096  #: of a `.symlink` file; a name has at most 1,024
 
 _log = logging.getLogger(__name__)
 
@@ -179,17 +176,17 @@ class Spool:
         source = staging.open_source(os.fspath(path))
         try:
             if name.endswith(POINTER_SUFFIX):
-                target = _pointer_text(source)
+                target = items.pointer_text(source)
                 return self.put_symlink(
                     target, name[: -len(POINTER_SUFFIX)], overwrite=overwrite, run=run, rank=rank
                 )
             self._refuse_pending(name, overwrite=overwrite)
             self._capacity.admit(source.path, source.size)
-            staged = staging.stage(self._layout, source, new_id())
+            staged = staging.stage(self._layout, source, items.new_id())
         finally:
             source.close()
         try:
-            self._commit(_file_item(name, overwrite, run, rank, source, staged))
+            self._commit(items.file_item(Logged(name, overwrite, run, rank), source, staged))
         finally:
             staged.release()
         return staged.upload_id
@@ -213,8 +210,8 @@ class Spool:
         """
         target, name = check_link(existing_name, name)
         self._refuse_pending(name, overwrite=overwrite)
-        item = _item(new_id(), Kind.SYMLINK, name, overwrite, run, rank)
-        self._commit({**item, "target": target})
+        item = items.symlink_item(Logged(name, overwrite, run, rank), target)
+        self._commit(item)
         return str(item["id"])
 
     def _commit(self, item: dict[str, Any]) -> None:
@@ -261,7 +258,9 @@ class Spool:
                 raise TimeoutError(msg)
             pause.wait(WAIT_POLL)
         if upload.state in (State.DEAD, State.CANCELLED):
-            msg = f"{upload.name} is {upload.state.value}: {upload.error or 'cancelled by a person'}"
+            msg = (
+                f"{upload.name} is {upload.state.value}: {upload.error or 'cancelled by a person'}"
+            )
             raise UploadFailedError(msg)
         return upload
 
@@ -393,7 +392,11 @@ class Spool:
         )
 
     def _chosen(
-        self, states: str, what: str, selectors: tuple[str, ...], everything: bool  # noqa: FBT001
+        self,
+        states: str,
+        what: str,
+        selectors: tuple[str, ...],
+        everything: bool,
     ) -> list[Upload]:
         if everything:
             return self._of(states, None, None)
@@ -407,56 +410,6 @@ class Spool:
                 raise KeyError(msg)
             chosen.update({upload.seq: upload for upload in found})
         return list(chosen.values())
-
-
-def new_id() -> str:
-    """Return an id that nobody else has: 32 hex digits, the first 12 the time in milliseconds.
-
-    Ids that grow with time keep the inserts into their index together, whatever the backlog.
-    """
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
-
-
-def _item(
-    upload_id: str, kind: Kind, name: str, overwrite: bool, run: str, rank: int  # noqa: FBT001
-) -> dict[str, Any]:
-    """Return the journal's form of an upload, as the triggers read it."""
-    return {
-        "id": upload_id,
-        "kind": kind.value,
-        "name": name,
-        "overwrite": int(overwrite),
-        "run": run,
-        "rank": rank,
-    }
-
-
-def _file_item(
-    name: str,
-    overwrite: bool,  # noqa: FBT001
-    run: str,
-    rank: int,
-    source: staging.Source,
-    staged: staging.Staged,
-) -> dict[str, Any]:
-    item = _item(staged.upload_id, Kind.FILE, name, overwrite, run, rank)
-    item |= {"size": staged.size, "source_mtime": source.mtime_ns / 1e9}
-    if staged.checksums:
-        item |= {
-            "crc32c": staged.checksums.whole,
-            "block": staged.checksums.block,
-            "blocks": checksum.pack(staged.checksums.blocks),
-        }
-    return item
-
-
-def _pointer_text(source: staging.Source) -> str:
-    """Return the target that a `.symlink` file names."""
-    text = os.read(source.descriptor, MAX_POINTER_BYTES)
-    with suppress(UnicodeDecodeError):
-        return check_name(text.decode().strip())
-    msg = f"{source.path} is no symlink's text: it is not UTF-8"
-    raise ValueError(msg)
 
 
 def _pending(name: str) -> FileExistsError:

@@ -37,7 +37,13 @@ FICLONE = 0x40049409  #: ioctl(2): share the source's extents; linux/fs.h
 
 #: What ioctl(FICLONE) answers where no clone can be made; source: ioctl_ficlone(2).
 _CANNOT_CLONE = {
-    errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EBADF, errno.EPERM, errno.ETXTBSY,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.EBADF,
+    errno.EPERM,
+    errno.ETXTBSY,
 }
 
 
@@ -181,7 +187,11 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _require_unchanged(source: Source, copied: int) -> None:
     facts = os.fstat(source.descriptor)
-    if (facts.st_size, facts.st_mtime_ns) != (source.size, source.mtime_ns) or copied != source.size:
+    if (facts.st_size, facts.st_mtime_ns) != (
+        source.size,
+        source.mtime_ns,
+    ) or copied != source.size:
         raise SourceChangedError(
-            source.path, "the file changed while it was copied; log it after it is written and closed"
+            source.path,
+            "the file changed while it was copied; log it after it is written and closed",
         )

@@ -146,7 +146,7 @@ class ObjectStore(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is success."""
 
-    def list(self, prefix: str = "") -> Iterable[ObjectInfo]:
+    def objects(self, prefix: str = "") -> Iterable[ObjectInfo]:
         """Describe every object whose name begins with `prefix`, without unfinished ones."""
 
     def full_name(self, name: str) -> str:

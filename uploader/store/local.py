@@ -29,9 +29,9 @@ from uploader.errors import (
     PermanentError,
     SessionLostError,
     StoreError,
-    TransientError,
 )
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
+from uploader.store import local_files as files
 from uploader.store.base import Limits, ObjectInfo
 from uploader.store.body import CHUNK
 
@@ -48,16 +48,6 @@ LIMITS = Limits(
     parts_max=1 << 16,
     object_max=1 << 62,
 )
-TEMPORARY = ".uploader-"  #: prefix of the hidden names; the upload id follows
-_ATTRIBUTE = "user.uploader."
-_NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}
-
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-_PERMANENT = {
-    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
-    errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.ENOTEMPTY, errno.EILSEQ,
-}  # fmt: skip
 
 
 class LocalStore:
@@ -79,11 +69,15 @@ class LocalStore:
         try:
             if first:
                 os.makedirs(self._root, exist_ok=True)
-            probe = os.path.join(self._root, f"{TEMPORARY}probe-{os.getpid()}")
+            probe = os.path.join(self._root, f"{files.TEMPORARY}probe-{os.getpid()}")
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             os.unlink(probe)
         except OSError as error:
-            hint = "is its file system mounted?" if error.errno == errno.ENOENT else "check its permissions"
+            hint = (
+                "is its file system mounted?"
+                if error.errno == errno.ENOENT
+                else "check its permissions"
+            )
             msg = f"cannot write to destination {self._root}: {error.strerror}; {hint}"
             raise PermanentError(msg) from error
 
@@ -93,36 +87,41 @@ class LocalStore:
         """See `ObjectStore.put`."""
         with self._directory(name, make=True) as (directory, leaf):
             self._refuse_existing(directory, name, mode, meta)
-            temporary = _temporary(meta.upload_id)
+            temporary = files.temporary_name(meta.upload_id)
             try:
-                descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
-                with _closing(descriptor):
+                descriptor = files.open_file(
+                    temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory
+                )
+                with files.closing(descriptor):
                     for chunk in body.chunks():
-                        _write_all(descriptor, chunk, None)
+                        files.write_all(descriptor, chunk, None)
                     self._seal(descriptor, meta)
                 return self._publish(directory, temporary, name, mode, meta)
             except StoreError:
-                _unlink(temporary, directory)
+                files.unlink(temporary, directory)
                 raise
 
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
         """See `ObjectStore.begin`: a temporary file of the full size, whose room is reserved."""
         with self._directory(name, make=True) as (directory, leaf):
             self._refuse_existing(directory, name, mode, meta)
-            session = _temporary(meta.upload_id)
-            descriptor = _open(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
-            with _closing(descriptor):
-                _reserve(descriptor, meta.size)
+            session = files.temporary_name(meta.upload_id)
+            descriptor = files.open_file(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+            with files.closing(descriptor):
+                files.reserve(descriptor, meta.size)
                 os.fsync(descriptor)
             os.fsync(directory)
             return session
 
     def put_part(self, name: str, session: str, part: Part, body: Body) -> SentPart:
         """See `ObjectStore.put_part`."""
-        with self._directory(name) as (directory, _), _closing(_session(session, directory)) as file:
+        with (
+            self._directory(name) as (directory, _),
+            files.closing(files.open_session(session, directory)) as file,
+        ):
             at = part.offset
             for chunk in body.chunks():
-                _write_all(file, chunk, at)
+                files.write_all(file, chunk, at)
                 at += len(chunk)
             os.fdatasync(file)
             reached("local.part-written")
@@ -130,7 +129,10 @@ class LocalStore:
 
     def sent_parts(self, name: str, session: str, recorded: list[SentPart]) -> list[SentPart]:
         """See `ObjectStore.sent_parts`: every recorded part was fsynced before."""
-        with self._directory(name) as (directory, _), _closing(_session(session, directory)):
+        with (
+            self._directory(name) as (directory, _),
+            files.closing(files.open_session(session, directory)),
+        ):
             return recorded
 
     def complete(
@@ -139,15 +141,15 @@ class LocalStore:
         """See `ObjectStore.complete`."""
         with self._directory(name) as (directory, leaf):
             if mode is PutMode.CREATE and (own := self._own(directory, leaf, meta)):
-                _unlink(session, directory)
+                files.unlink(session, directory)
                 return own
             try:
-                file = _session(session, directory)
+                file = files.open_session(session, directory)
             except SessionLostError:
                 if own := self._own(directory, leaf, meta):
                     return own
                 raise
-            with _closing(file):
+            with files.closing(file):
                 sent = sum(part.size for part in parts)
                 if sent != meta.size or os.fstat(file).st_size != meta.size:
                     msg = f"the parts of {name} have {sent} bytes, not {meta.size}"
@@ -158,7 +160,7 @@ class LocalStore:
     def abort(self, name: str, session: str) -> None:
         """See `ObjectStore.abort`."""
         with suppress(NotFoundError), self._directory(name) as (directory, _):
-            _unlink(session, directory)
+            files.unlink(session, directory)
 
     def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.copy`."""
@@ -166,13 +168,15 @@ class LocalStore:
         meta = replace(meta, size=info.size, crc32c=info.crc32c)
         with self._directory(name, make=True) as (directory, leaf):
             self._refuse_existing(directory, name, mode, meta)
-            temporary = _temporary(meta.upload_id)
-            descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
-            with _closing(descriptor):
+            temporary = files.temporary_name(meta.upload_id)
+            descriptor = files.open_file(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory
+            )
+            with files.closing(descriptor):
                 value = 0
                 for chunk in self.read(target):
                     value = checksum.crc32c(chunk, value)
-                    _write_all(descriptor, chunk, None)
+                    files.write_all(descriptor, chunk, None)
                 self._seal(descriptor, replace(meta, crc32c=value))
             return self._publish(directory, temporary, name, mode, meta)
 
@@ -180,16 +184,16 @@ class LocalStore:
         """See `ObjectStore.symlink`: relative, so that the tree can be moved as a whole."""
         text = os.path.relpath(target, os.path.dirname(name) or ".")
         with self._directory(name, make=True) as (directory, leaf):
-            temporary = _temporary(meta.upload_id)
+            temporary = files.temporary_name(meta.upload_id)
             try:
                 if mode is PutMode.OVERWRITE:
-                    _unlink(temporary, directory)
+                    files.unlink(temporary, directory)
                     os.symlink(text, temporary, dir_fd=directory)
                     os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
                 else:
                     os.symlink(text, leaf, dir_fd=directory)
             except FileExistsError as error:
-                if _readlink(leaf, directory) != text:
+                if files.readlink(leaf, directory) != text:
                     raise _conflict(name) from error
             reached("local.published")
             os.fsync(directory)
@@ -199,7 +203,7 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """See `ObjectStore.delete`."""
         with suppress(NotFoundError), self._directory(name) as (directory, leaf):
-            _unlink(leaf, directory)
+            files.unlink(leaf, directory)
             os.fsync(directory)
 
     # -- reading --------------------------------------------------------------------------------
@@ -212,16 +216,16 @@ class LocalStore:
     def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """See `ObjectStore.read`."""
         with self._directory(name) as (directory, leaf):
-            descriptor = _open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
-            with _closing(descriptor):
+            descriptor = files.open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
+            with files.closing(descriptor):
                 while chunk := os.pread(descriptor, CHUNK, offset):
                     offset += len(chunk)
                     yield chunk
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """See `ObjectStore.list`."""
+    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """See `ObjectStore.objects`."""
         for path, name in self._walk():
-            if name.startswith(prefix) and not os.path.basename(path).startswith(TEMPORARY):
+            if name.startswith(prefix) and not os.path.basename(path).startswith(files.TEMPORARY):
                 with suppress(NotFoundError):  # it went away meanwhile
                     yield self.head(name)
 
@@ -238,7 +242,7 @@ class LocalStore:
         swept = []
         for path, name in self._walk():
             leaf = os.path.basename(path)
-            if not _is_temporary(leaf) or leaf in keep:
+            if not files.is_temporary(leaf) or leaf in keep:
                 continue
             with suppress(FileNotFoundError):
                 if clock.now() - os.lstat(path).st_mtime >= older_than:
@@ -264,11 +268,11 @@ class LocalStore:
         if ".." in (*way, leaf):
             msg = f"{name} leads out of {self._root}"
             raise PermanentError(msg)
-        with _classified(name, self._root):
+        with files.classified(name, self._root):
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for segment in way:
-                    inner = _enter(descriptor, segment, make=make)
+                    inner = files.enter(descriptor, segment, make=make)
                     os.close(descriptor)
                     descriptor = inner
                 yield descriptor, leaf
@@ -280,8 +284,8 @@ class LocalStore:
         leaf = os.path.basename(name)
         if (
             mode is PutMode.CREATE
-            and _exists(leaf, directory)
-            and not _is_claim(directory, leaf, meta.upload_id)
+            and files.exists(leaf, directory)
+            and not files.is_claim(directory, leaf, meta.upload_id)
             and not self._own(directory, leaf, meta)
         ):
             raise _conflict(name)
@@ -292,16 +296,24 @@ class LocalStore:
             info = self._info(directory, leaf, leaf)
         except FileNotFoundError:
             return None
-        same = info.upload_id == meta.upload_id if info.upload_id else self._same_bytes(directory, leaf, meta)
-        return _receipt(os.stat(leaf, dir_fd=directory, follow_symlinks=False), meta.crc32c) if same else None
+        same = (
+            info.upload_id == meta.upload_id
+            if info.upload_id
+            else self._same_bytes(directory, leaf, meta)
+        )
+        return (
+            _receipt(os.stat(leaf, dir_fd=directory, follow_symlinks=False), meta.crc32c)
+            if same
+            else None
+        )
 
     def _same_bytes(self, directory: int, leaf: str, meta: ObjectMeta) -> bool:
         """Compare the bytes, where the file system cannot keep whose they are."""
         facts = os.stat(leaf, dir_fd=directory, follow_symlinks=False)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size != meta.size or meta.crc32c is None:
             return False
-        with _closing(_open(leaf, os.O_RDONLY, directory)) as file:
-            if _has_attributes(file):
+        with files.closing(files.open_file(leaf, os.O_RDONLY, directory)) as file:
+            if files.has_attributes(file):
                 return False  # it could say whose it is, and does not: somebody else's
             value = 0
             while chunk := os.read(file, CHUNK):
@@ -315,9 +327,9 @@ class LocalStore:
             values["crc32c"] = f"{meta.crc32c:08x}"
         try:
             for key, value in values.items():
-                os.setxattr(descriptor, _ATTRIBUTE + key, value.encode())
+                os.setxattr(descriptor, files.ATTRIBUTE + key, value.encode())
         except OSError as error:
-            if error.errno not in _NO_ATTRIBUTES:
+            if error.errno not in files.NO_ATTRIBUTES:
                 raise
         if meta.source_mtime is not None:
             os.utime(descriptor, (time.time(), meta.source_mtime))
@@ -333,13 +345,13 @@ class LocalStore:
             os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
         else:
             try:
-                _link_or_claim(directory, temporary, leaf, meta.upload_id)
+                files.link_or_claim(directory, temporary, leaf, meta.upload_id)
             except FileExistsError as error:
                 if not self._own(directory, leaf, meta):
-                    _unlink(temporary, directory)
+                    files.unlink(temporary, directory)
                     raise _conflict(name) from error
             reached("local.linked")
-            _unlink(temporary, directory)
+            files.unlink(temporary, directory)
         reached("local.published")
         os.fsync(directory)
         reached("local.directory-synced")
@@ -353,9 +365,11 @@ class LocalStore:
             text = os.readlink(leaf, dir_fd=directory)
             target = os.path.normpath(os.path.join(os.path.dirname(name), text))
         elif stat.S_ISREG(facts.st_mode):
-            with _closing(_open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)) as file:
-                upload_id = _attribute(file, "upload_id")
-                crc32c = _attribute(file, "crc32c")
+            with files.closing(
+                files.open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)
+            ) as file:
+                upload_id = files.attribute(file, "upload_id")
+                crc32c = files.attribute(file, "crc32c")
         else:
             msg = f"{name} is a directory or a special file"
             raise IsADirectoryError(errno.EISDIR, msg)
@@ -367,154 +381,6 @@ class LocalStore:
             etag=_receipt(facts, None).etag,
             target=target,
         )
-
-
-@contextmanager
-def _classified(name: str, root: str) -> Iterator[None]:
-    """Say once, here, what an operating system error means for the schedule."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except FileNotFoundError as error:
-        if not os.path.isdir(root):
-            msg = f"the destination {root} is not there; is its file system mounted?"
-            raise TransientError(msg) from error
-        msg = f"no object {name} in {root}"
-        raise NotFoundError(msg) from error
-    except OSError as error:
-        msg = f"{name} in {root}: {error.strerror}"
-        raise (PermanentError if error.errno in _PERMANENT else TransientError)(msg) from error
-
-
-def _enter(directory: int, segment: str, *, make: bool) -> int:
-    """Open a directory inside an open one."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(segment, flags, dir_fd=directory)
-    except FileNotFoundError:
-        if not make:
-            raise
-    with suppress(FileExistsError):
-        os.mkdir(segment, dir_fd=directory)
-    os.fsync(directory)  # also when another process made it: it may not have synced it yet
-    return os.open(segment, flags, dir_fd=directory)
-
-
-def _open(leaf: str, flags: int, directory: int) -> int:
-    return os.open(leaf, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=directory)
-
-
-def _session(session: str, directory: int) -> int:
-    if not _is_temporary(session):
-        msg = f"not a session of this store: {session[:80]!r}"
-        raise SessionLostError(msg)
-    try:
-        return _open(session, os.O_WRONLY, directory)
-    except FileNotFoundError as error:
-        msg = f"the unfinished file {session} is gone; the upload begins again"
-        raise SessionLostError(msg) from error
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int | None) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.write(descriptor, view) if offset is None else os.pwrite(descriptor, view, offset)
-        view = view[written:]
-        offset = None if offset is None else offset + written
-
-
-def _reserve(descriptor: int, size: int) -> None:
-    """Take the room for a large file now: a full disk shows before the bytes are sent."""
-    if size:
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            os.ftruncate(descriptor, size)
-
-
-def _link_or_claim(directory: int, temporary: str, leaf: str, upload_id: str) -> None:
-    """Give a file its name only if the name is free; `FileExistsError` if it is not.
-
-    Where the file system has no hard links (FUSE mounts, FAT), the name is claimed with O_EXCL by
-    a file that holds our id, which is then replaced; a retry knows its own claim.
-    """
-    try:
-        os.link(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if not _is_claim(directory, leaf, upload_id):
-            with _closing(_open(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory)) as claim:
-                _write_all(claim, _claim_text(upload_id), None)
-                os.fsync(claim)
-        os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
-
-
-def _is_claim(directory: int, leaf: str, upload_id: str) -> bool:
-    try:
-        with _closing(_open(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)) as file:
-            return os.read(file, 256) == _claim_text(upload_id)
-    except OSError:
-        return False
-
-
-def _claim_text(upload_id: str) -> bytes:
-    return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
-
-
-def _unlink(leaf: str, directory: int) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(leaf, dir_fd=directory)
-
-
-def _exists(leaf: str, directory: int) -> bool:
-    try:
-        os.stat(leaf, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _readlink(leaf: str, directory: int) -> str | None:
-    try:
-        return os.readlink(leaf, dir_fd=directory)
-    except OSError:
-        return None
-
-
-def _attribute(descriptor: int, key: str) -> str | None:
-    try:
-        return os.getxattr(descriptor, _ATTRIBUTE + key).decode()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _has_attributes(descriptor: int) -> bool:
-    try:
-        os.listxattr(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-def _temporary(upload_id: str) -> str:
-    return TEMPORARY + upload_id
-
-
-def _is_temporary(leaf: str) -> bool:
-    rest = leaf.removeprefix(TEMPORARY)
-    return rest != leaf and len(rest) == 32 and all(c in "0123456789abcdef" for c in rest)
 
 
 def _conflict(name: str) -> ConflictError:

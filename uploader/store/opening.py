@@ -20,7 +20,7 @@ def open_store(destination: str) -> ObjectStore:
     With `UPLOADER_FAULTS` set, its faults are injected: for rehearsals and tests.
     """
     parsed = url.parse(destination)
-    from uploader.store.testing.faulty import with_faults  # noqa: PLC0415
+    from uploader.store.testing.faulty import with_faults
 
     return with_faults(LocalStore(parsed.path))
 

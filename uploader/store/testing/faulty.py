@@ -32,7 +32,18 @@ VARIABLE = "UPLOADER_FAULTS"
 
 #: What faults are injected into; reading stays whole, so that a check can be believed.
 _FAULTY = frozenset(
-    "put begin put_part sent_parts complete abort copy symlink delete head".split()
+    [
+        "put",
+        "begin",
+        "put_part",
+        "sent_parts",
+        "complete",
+        "abort",
+        "copy",
+        "symlink",
+        "delete",
+        "head",
+    ]
 )
 
 
@@ -70,12 +81,12 @@ class FaultyStore:
             None if faults.seed is None else faults.seed + os.getpid()
         )
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  the wrapped store's own
+    def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
         return self._failing(name, attribute) if name in _FAULTY else attribute
 
     def _failing(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        def call(*args: Any, **kwargs: Any) -> Any:
             if self._faults.delay:
                 time.sleep(self._random.expovariate(1 / self._faults.delay))
             if self._faults.refuse and fnmatch.fnmatch(str(args[0]), self._faults.refuse):

@@ -1,0 +1,198 @@
+"""Do what the local store needs of the file system, safely: below its root, durable, exclusive.
+
+- Each directory on the way is opened from the one above it, with O_NOFOLLOW.
+- An operating system error is given its class here, once (`classified`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from uploader.errors import (
+    NotFoundError,
+    PermanentError,
+    SessionLostError,
+    StoreError,
+    TransientError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ID_LENGTH = 32  #: hex digits of an upload id
+TEMPORARY = ".uploader-"  #: prefix of the hidden names; the upload id follows
+ATTRIBUTE = "user.uploader."
+NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+_PERMANENT = {
+    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+    errno.EINVAL, errno.EFBIG, errno.EMLINK, errno.ENOTEMPTY, errno.EILSEQ,
+}  # fmt: skip
+
+
+@contextmanager
+def classified(name: str, root: str) -> Iterator[None]:
+    """Say once, here, what an operating system error means for the schedule."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        if not os.path.isdir(root):
+            msg = f"the destination {root} is not there; is its file system mounted?"
+            raise TransientError(msg) from error
+        msg = f"no object {name} in {root}"
+        raise NotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{name} in {root}: {error.strerror}"
+        raise (PermanentError if error.errno in _PERMANENT else TransientError)(msg) from error
+
+
+def enter(directory: int, segment: str, *, make: bool) -> int:
+    """Open a directory inside an open one."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(segment, flags, dir_fd=directory)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):
+        os.mkdir(segment, dir_fd=directory)
+    os.fsync(directory)  # also when another process made it: it may not have synced it yet
+    return os.open(segment, flags, dir_fd=directory)
+
+
+def open_file(leaf: str, flags: int, directory: int) -> int:
+    """Open a file in an open directory; never through a symlink."""
+    return os.open(leaf, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=directory)
+
+
+def open_session(session: str, directory: int) -> int:
+    """Open the unfinished file of a session for writing; `SessionLostError` if it is gone."""
+    if not is_temporary(session):
+        msg = f"not a session of this store: {session[:80]!r}"
+        raise SessionLostError(msg)
+    try:
+        return open_file(session, os.O_WRONLY, directory)
+    except FileNotFoundError as error:
+        msg = f"the unfinished file {session} is gone; the upload begins again"
+        raise SessionLostError(msg) from error
+
+
+@contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Close a descriptor at the end."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes, offset: int | None) -> None:
+    """Write all of `data`, at `offset` if one is given."""
+    view = memoryview(data)
+    while view:
+        written = (
+            os.write(descriptor, view) if offset is None else os.pwrite(descriptor, view, offset)
+        )
+        view = view[written:]
+        offset = None if offset is None else offset + written
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Take the room for a large file now: a full disk shows before the bytes are sent."""
+    if size:
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            os.ftruncate(descriptor, size)
+
+
+def link_or_claim(directory: int, temporary: str, leaf: str, upload_id: str) -> None:
+    """Give a file its name only if the name is free; `FileExistsError` if it is not.
+
+    Where the file system has no hard links (FUSE mounts, FAT), the name is claimed with O_EXCL by
+    a file that holds our id, which is then replaced; a retry knows its own claim.
+    """
+    try:
+        os.link(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not is_claim(directory, leaf, upload_id):
+            with closing(open_file(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, directory)) as claim:
+                write_all(claim, claim_text(upload_id), None)
+                os.fsync(claim)
+        os.rename(temporary, leaf, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def is_claim(directory: int, leaf: str, upload_id: str) -> bool:
+    """Tell whether a name is taken by the claim of this same upload."""
+    try:
+        with closing(open_file(leaf, os.O_RDONLY | os.O_NONBLOCK, directory)) as file:
+            return os.read(file, 256) == claim_text(upload_id)
+    except OSError:
+        return False
+
+
+def claim_text(upload_id: str) -> bytes:
+    """Return what a claim holds."""
+    return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
+
+
+def unlink(leaf: str, directory: int) -> None:
+    """Remove a name; one that is not there is success."""
+    with suppress(FileNotFoundError):
+        os.unlink(leaf, dir_fd=directory)
+
+
+def exists(leaf: str, directory: int) -> bool:
+    """Tell whether a name exists, as whatever it may be."""
+    try:
+        os.stat(leaf, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def readlink(leaf: str, directory: int) -> str | None:
+    """Return the text of a symlink; None if it is none."""
+    try:
+        return os.readlink(leaf, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def attribute(descriptor: int, key: str) -> str | None:
+    """Return one of our extended attributes; None where there is none."""
+    try:
+        return os.getxattr(descriptor, ATTRIBUTE + key).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def has_attributes(descriptor: int) -> bool:
+    """Tell whether the file system of an open file keeps extended attributes."""
+    try:
+        os.listxattr(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def temporary_name(upload_id: str) -> str:
+    """Return the hidden name under which an upload is written."""
+    return TEMPORARY + upload_id
+
+
+def is_temporary(leaf: str) -> bool:
+    """Tell whether a name is such a hidden one."""
+    rest = leaf.removeprefix(TEMPORARY)
+    return rest != leaf and len(rest) == ID_LENGTH and all(c in "0123456789abcdef" for c in rest)
