@@ -105,7 +105,7 @@ def _draw_uploads(axes: Any, scenario: Scenario) -> None:
 def _draw_upload(axes: Any, scenario: Scenario, upload: Upload, row: int) -> None:
     begin = upload.enqueued_at - scenario.started
     end = (upload.finished_at or upload.enqueued_at) - scenario.started
-    cut = any(upload.name.endswith(name) for kill in scenario.kills for name in kill.cut)
+    cut = any(upload.id == one.id for kill in scenario.kills for one in kill.cut)
     colour = RESUMED_COLOUR if cut else THROUGH_COLOUR
     axes.plot([begin, end], [row, row], color=colour, lw=6, solid_capstyle="butt")
     axes.plot([end], [row], marker="o", ms=5, color="black", ls="none")

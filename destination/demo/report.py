@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from destination.demo.diary import Diary
+from destination.demo.scenario import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from destination.demo.scenario import Scenario
     from destination.demo.verdict import Arrival, Verdict
-
-#: bytes
-MIB = 2**20
 
 
 def table(scenario: Scenario, verdict: Verdict) -> str:
@@ -51,8 +49,8 @@ def _kills(scenario: Scenario) -> list[str]:
             goes_on = f"after epoch {starts.pop(0)['epoch']}, from ckpt/latest"
         else:
             goes_on = "without a pause"
-        cut = ", ".join(kill.cut) or "nothing"
-        rows.append((f"{kill.time - scenario.started:.1f} s", kill.whom, cut, goes_on))
+        second = f"{kill.time - scenario.started:.1f} s"
+        rows.append((second, kill.whom, kill.what, goes_on))
     return _columns(rows)
 
 

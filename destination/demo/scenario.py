@@ -1,6 +1,7 @@
 """Plays the demo: trains, kills in mid-upload, starts again, drains, verifies.
 
-- A kill waits until the trainer is far enough and an upload is under way, and strikes at once.
+- A kill waits until the trainer is far enough and some parts of a checkpoint are across, but not
+  all, and strikes at once.
 - Trainer and agent die together as on a preempted node, agent and workers alone as after a crash.
 - A kill that came when the upload had just ended is told as such, not counted as one in mid-upload.
 """
@@ -21,14 +22,18 @@ from destination.demo.processes import (
     kill_agent,
     wait_until,
 )
-from destination.demo.workspace import RUN_NAME
-from uploader import Spool, State
+from uploader import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from destination.demo.workspace import Workspace
+    from uploader.model import InFlight
 
+#: bytes
+MIB = 2**20
+#: bytes in a part: small, so that a checkpoint of 28 MiB has several, and a kill falls between them
+PART_SIZE = 2 * MIB
 #: epochs of training, over all sessions
 EPOCHS = 10
 #: seconds after which the demo gives up; it takes under a minute on two free cores
@@ -44,12 +49,21 @@ class Kill:
 
     time: float
     trainer_too: bool
-    cut: tuple[str, ...]
+    cut: tuple[InFlight, ...]
 
     @property
     def whom(self) -> str:
         """The processes that were killed, in words."""
         return "trainer and agent" if self.trainer_too else "agent"
+
+    @property
+    def what(self) -> str:
+        """The uploads that it cut off, and how far they had come, in words."""
+        cut = [
+            f"{one.name.rpartition('/')[2]} at {one.sent / MIB:.0f} of {one.size / MIB:.0f} MiB"
+            for one in self.cut
+        ]
+        return " and ".join(cut) or "nothing"
 
 
 @dataclass
@@ -76,7 +90,9 @@ class Scenario:
         self.deadline = time.monotonic() + LIMIT
         self.workspace.output.mkdir(parents=True)
         self.diary = Diary(self.workspace.diary)
-        with Spool(self.workspace.spool, self.workspace.url, producer=False) as self.spool:
+        options = {"part_size": PART_SIZE}
+        spool = Spool(self.workspace.spool, self.workspace.url, options=options, producer=False)
+        with spool as self.spool:
             try:
                 self.train()
                 self.run("drain", "--timeout", "60s")
@@ -123,13 +139,11 @@ class Scenario:
         # What was under way when its process died is so still: only a new agent could tell.
         kill = Kill(time.time(), trainer_too, tuple(self.under_way()) if found else ())
         self.kills.append(kill)
-        cut = " and ".join(kill.cut) or "nothing"
-        self.say(f"SIGKILL to {kill.whom}, cutting off {cut}")
+        self.say(f"SIGKILL to {kill.whom}, cutting off {kill.what}")
 
-    def under_way(self) -> list[str]:
-        """Return the checkpoints that are being uploaded at this moment."""
-        active = self.spool.uploads(state=State.ACTIVE, name_glob="*.npz")
-        return [upload.name.removeprefix(f"{RUN_NAME}/") for upload in active]
+    def under_way(self) -> list[InFlight]:
+        """Return the checkpoints of which a part has arrived, but not all."""
+        return [one for one in self.spool.status().in_flight if 0 < one.sent < one.size]
 
     def epoch(self) -> int:
         """Return the last epoch whose checkpoint was logged."""

@@ -11,18 +11,20 @@ from matplotlib import colors, image
 from destination.demo.diary import Diary
 from destination.demo.picture import KILL_COLOUR, draw
 from destination.demo.report import table
-from destination.demo.scenario import Kill, Scenario
+from destination.demo.scenario import MIB, Kill, Scenario
 from destination.demo.verdict import Arrival, Verdict
 from destination.demo.workspace import METRICS, Workspace
 from uploader import Spool
+from uploader.model import InFlight
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+CUT = InFlight("id", "digits/ckpt/ep1.npz", 5 * MIB, 3 * MIB, 3, 5, 1)
 GOOD = Verdict(
     [
-        Arrival("ckpt/ep1.npz", 1, link=False, size=3 * 2**20, fault=None),
-        Arrival("ckpt/ep2.npz", 2, link=False, size=3 * 2**20, fault="is missing"),
+        Arrival("ckpt/ep1.npz", 1, link=False, size=3 * MIB, fault=None),
+        Arrival("ckpt/ep2.npz", 2, link=False, size=3 * MIB, fault="is missing"),
         Arrival("ckpt/latest", 2, link=True, size=0, fault=None),
     ],
     ["ckpt/ep2.npz is missing"],
@@ -41,7 +43,7 @@ def scenario(tmp_path: Path) -> Scenario:
     ]
     workspace.arrived(METRICS).parent.mkdir(parents=True)
     workspace.arrived(METRICS).write_text("\n".join(lines) + "\n")
-    kills = [Kill(102.5, False, ()), Kill(104.5, True, ("ckpt/ep1.npz",))]
+    kills = [Kill(102.5, False, ()), Kill(104.5, True, (CUT,))]
     Spool(workspace.spool, workspace.url, producer=False).close()
     return Scenario(workspace, print, kills=kills, started=100.0)
 
@@ -60,7 +62,7 @@ def test_the_table_tells_each_kill_and_where_training_went_on(scenario: Scenario
     assert "nothing" in agent
     assert "without a pause" in agent
     assert "trainer and agent" in both
-    assert "ckpt/ep1.npz" in both
+    assert "ep1.npz at 3 of 5 MiB" in both
     assert "after epoch 1, from ckpt/latest" in both
 
 
