@@ -65,9 +65,12 @@ class FailureReport:
 
 def describe(spool: Spool, upload: Upload) -> str:
     """Say what failed, why, and what to do."""
+    what = f"artifact {upload.name!r} was not uploaded to {spool.destination}: {upload.error}"
+    if upload.error_class == "damaged":  # its bytes are lost; the error says what to do
+        return what
     return (
-        f"artifact {upload.name!r} was not uploaded to {spool.destination}: {upload.error}; "
-        f"its bytes are kept, try again with: {retry_command(spool.path, [upload.id])}"
+        f"{what}; it is kept; when the cause is mended, try again with: "
+        f"{retry_command(spool.path, [upload.id])}"
     )
 
 

@@ -38,6 +38,21 @@ def test_a_dead_letter_is_one_warning_that_says_what_to_do(
     training.event(event)  # another warning would be an error here
 
 
+def test_for_a_damaged_spool_file_no_retry_is_advised(train: Train) -> None:
+    """Its bytes are gone: to try them again would be of no use."""
+    training = train()
+    training.log("a", "x" * 1000)
+    with Spool(training.spool_path) as spool:
+        [upload] = spool.uploads()
+        [blob] = (training.spool_path / "blobs").rglob(upload.id)
+    blob.chmod(0o600)
+    blob.write_text("y" * 1000)
+    assert training.drain() == 3
+    with pytest.warns(RuntimeWarning, match=r"'a' was not uploaded.*damaged") as caught:
+        training.event(Event.BATCH_END)
+    assert "retry" not in str(caught[0].message)
+
+
 def test_an_upload_that_dies_again_is_told_again(train: Train) -> None:
     """A retry that failed as well is news."""
     training = train()

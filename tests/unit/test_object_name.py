@@ -46,7 +46,16 @@ def test_a_symlink_file_artifact_is_a_symlink_whose_target_is_mapped(
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b" \n", b"a/../b", b"\xff\xfe", b"a\0b", b"x" * 5000], ids=repr
+    "text",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b" \n", id="blank"),
+        pytest.param(b"a/../b", id="way-out"),
+        pytest.param(b"\xff\xfe", id="not-utf-8"),
+        pytest.param(b"a\0b", id="nul"),
+        pytest.param(b"x" * 5000, id="long"),
+        pytest.param(b"a" + b" " * 5000 + b"b", id="long-in-the-middle"),
+    ],
 )
 def test_a_symlink_file_that_holds_no_name_is_a_value_error(train: Train, text: bytes) -> None:
     """At the call, and nothing is spooled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 from destination.stdout_capture import MAX_PARTIAL, StreamCapture
 
@@ -44,3 +45,25 @@ def test_a_line_without_end_is_kept_within_bounds_and_not_lost() -> None:
     assert [len(line) for line in taken] == [MAX_PARTIAL // 2 * 3]
     capture.close()
     assert taken[1:] == ["y"]
+
+
+def test_threads_lose_no_lines_to_each_other() -> None:
+    """One prints in the middle of another's line, and while another's line is being taken."""
+    stream, taken = io.StringIO(), list[str]()
+
+    def print_in_a_thread(text: str) -> None:
+        thread = threading.Thread(target=stream.write, args=(text,))
+        thread.start()
+        thread.join(10)
+
+    def take(line: str) -> None:
+        if line == "slow":
+            print_in_a_thread("meanwhile\n")
+        taken.append(line)
+
+    StreamCapture(stream, take)
+    stream.write("one ")
+    print_in_a_thread("between\n")
+    stream.write("line\n")
+    stream.write("slow\n")
+    assert taken == ["between", "one line", "meanwhile", "slow"]
