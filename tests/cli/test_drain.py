@@ -1,0 +1,134 @@
+"""`uploader drain` uploads everything, and its exit code says what came of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.shell import Shell
+from uploader import drain
+
+ALWAYS_FAILING = "transient=1"  #: every call to the store fails, and may be tried again
+
+STATUS_KEYS = {
+    "spool", "destination", "counts", "bytes", "oldest_ready_age_seconds",
+    "throughput_bytes_per_second", "agent", "in_flight", "dead",
+}  # fmt: skip
+
+
+def test_exit_code_0_says_that_everything_arrived(shell: Shell) -> None:
+    """Files and symlinks are at the destination; stdout stays empty, stderr sums up."""
+    shell.put("ckpt/ep1.pt", "weights")
+    shell.link("ckpt/ep1.pt", "ckpt/latest")
+    ended = shell.run("drain")
+    assert ended.returncode == 0, ended.stderr
+    assert (shell.remote / "ckpt/latest").read_text() == "weights"
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"uploaded 2 artifacts (7 bytes) to {shell.url} in ")
+
+
+def test_exit_code_0_for_a_spool_with_nothing_in_it(shell: Shell) -> None:
+    """Nothing to do is success; the destination is not even looked at."""
+    shell.spool().close()
+    assert shell.run("drain").returncode == 0
+    assert not shell.remote.exists()
+
+
+def test_exit_code_3_says_that_dead_letters_remain(shell: Shell) -> None:
+    """The dead letter is named with its reason and the command that mends it; the rest arrives."""
+    shell.put("good")
+    dead = shell.put("bad")
+    ended = shell.run("drain", UPLOADER_FAULTS="refuse=bad")
+    assert ended.returncode == 3
+    assert (shell.remote / "good").exists()
+    assert f"{dead}  bad: injected: bad is refused (permanent)" in ended.stderr
+    assert f"uploader retry --spool {shell.spool_path} --all" in ended.stderr
+
+
+def test_exit_code_4_says_that_the_deadline_passed(shell: Shell) -> None:
+    """What remains is counted, with the command that goes on; it stays ready."""
+    upload = shell.put("slow")
+    ended = shell.run("drain", "--timeout", "300ms", UPLOADER_FAULTS=ALWAYS_FAILING)
+    assert ended.returncode == 4
+    assert "1 upload (7 bytes) to go; nothing is lost" in ended.stderr
+    assert f"uploader drain --spool {shell.spool_path}" in ended.stderr
+    assert shell.state(upload) == "ready"
+
+
+def test_exit_code_5_says_that_the_destination_refused(shell: Shell) -> None:
+    """No backlog of dead letters is made of it: everything stays ready."""
+    shell.remote.write_text("a file where the destination's directory should be")
+    upload = shell.put("one")
+    ended = shell.run("drain", "--json")
+    report = json.loads(ended.stdout)
+    assert ended.returncode == report["exit_code"] == 5
+    assert report["ending"] == "refused"
+    assert str(shell.remote) in report["reason"]
+    assert f"refused: {report['reason']}" in ended.stderr
+    assert shell.state(upload) == "ready"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_exit_code_130_says_that_it_was_interrupted(shell: Shell, number: signal.Signals) -> None:
+    """It says what remains and how to go on; nothing is lost."""
+    upload = shell.put("one")
+    process = shell.start_supervisor("drain", UPLOADER_FAULTS=ALWAYS_FAILING)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"Go on with: uploader drain --spool {shell.spool_path}" in errors
+    assert "Traceback" not in errors
+    assert shell.state(upload) == "ready"
+
+
+def test_json_is_the_one_thing_on_stdout(shell: Shell) -> None:
+    """The report has the ending, the reason, the exit code and the whole status."""
+    shell.put("one", "1")
+    shell.put("bad", "22")
+    ended = shell.run("drain", "--json", UPLOADER_FAULTS="refuse=bad")
+    report = json.loads(ended.stdout)
+    assert set(report) == {"ending", "reason", "exit_code", "status"}
+    assert (report["ending"], report["reason"], report["exit_code"]) == ("empty", None, 3)
+    assert set(report["status"]) == STATUS_KEYS
+    assert report["status"]["counts"]["done"] == 1
+    assert [one["name"] for one in report["status"]["dead"]] == ["bad"]
+
+
+def test_python_reads_the_same_report(shell: Shell) -> None:
+    """`uploader.drain` runs this command and returns what it said."""
+    shell.put("one")
+    report = drain(shell.spool_path, workers=1, timeout=30)
+    assert (report.exit_code, report.done, report.pending, report.dead) == (0, 1, 0, [])
+    assert report.complete
+
+
+def test_a_drain_waits_for_the_agent_that_runs(shell: Shell) -> None:
+    """It does not fail on the agent's lock, and returns when all has arrived."""
+    shell.spool().close()
+    agent = shell.start_supervisor("run", "--workers", 1)
+    shell.put("one")
+    ended = shell.run("drain")
+    assert ended.returncode == 0, ended.stderr
+    assert (shell.remote / "one").exists()
+    assert agent.poll() is None
+
+
+def test_a_flag_goes_over_the_environment_and_that_over_the_spool(shell: Shell) -> None:
+    """For what the spool remembers: here the attempts before a failure is final."""
+    shell.spool(options={"max_attempts": 7}).close()
+    shell.run("drain", UPLOADER_MAX_ATTEMPTS="5")
+    with shell.spool() as spool:
+        assert spool.options.max_attempts == 5
+    shell.run("drain", "--max-attempts", 2, UPLOADER_MAX_ATTEMPTS="5")
+    with shell.spool() as spool:
+        assert spool.options.max_attempts == 2
+
+
+def test_max_attempts_makes_a_failure_final(shell: Shell) -> None:
+    """Without it a transient failure is tried for ever."""
+    upload = shell.put("one")
+    ended = shell.run("drain", "--max-attempts", 1, UPLOADER_FAULTS=ALWAYS_FAILING)
+    assert ended.returncode == 3
+    assert shell.state(upload) == "dead"
