@@ -1,8 +1,8 @@
 """Let a test kill this process at an exactly named point.
 
 A crash test sets `UPLOADER_CRASH_AT=name` or `name:3` (the third time); the process then ends
-itself there with SIGKILL, as a preemption would. Without the variable a point costs one test of
-a global. The names are listed here, so that a test can go through all of them and a point that
+itself there with SIGKILL, as a preemption would. `UPLOADER_CRASH_ONCE=PATH` has it happen once
+over all processes: the first makes the file. Without the variables a point costs one comparison. The names are listed here, so that a test can go through all of them and a point that
 is taken out of the code leaves a test red.
 """
 
@@ -12,6 +12,7 @@ import os
 import signal
 
 VARIABLE = "UPLOADER_CRASH_AT"
+ONCE_VARIABLE = "UPLOADER_CRASH_ONCE"
 
 #: on the way of an artifact into the spool
 SPOOL_POINTS = (
@@ -58,5 +59,16 @@ def reached(name: str) -> None:
     global _left  # noqa: PLW0603  one process, one point
     if _armed and name == _armed:
         _left -= 1
-        if _left == 0:
+        if _left == 0 and _first():
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _first() -> bool:
+    path = os.environ.get(ONCE_VARIABLE)
+    if not path:
+        return True
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True

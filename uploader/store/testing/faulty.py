@@ -8,6 +8,7 @@ transient  share of calls that fail before they do anything
 throttled  share of calls that are told to slow down
 lost       share of calls that do their work and then fail: the answer was lost
 delay      seconds that a call takes longer, on average (exponentially distributed)
+hold       a path: calls wait while there is a file
 refuse     a glob of names that are refused for ever (as a missing permission is)
 seed       makes a run repeatable
 """
@@ -19,7 +20,7 @@ import os
 import random
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uploader.errors import PermanentError, ThrottledError, TransientError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from uploader.store.base import ObjectStore
 
 VARIABLE = "UPLOADER_FAULTS"
+HOLD_POLL = 0.01  #: seconds between looks for the file that holds calls
 
 #: What faults are injected into; reading stays whole, so that a check can be believed.
 _FAULTY = frozenset(
@@ -47,6 +49,9 @@ _FAULTY = frozenset(
 )
 
 
+_TEXTS = frozenset({"hold", "refuse"})  #: faults whose value is no number
+
+
 @dataclass(frozen=True)
 class Faults:
     """How a store is to fail."""
@@ -55,19 +60,22 @@ class Faults:
     throttled: float = 0.0
     lost: float = 0.0
     delay: float = 0.0
+    hold: str = ""
     refuse: str = ""
-    seed: int | None = None
+    seed: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Faults:
         """Read `key=value,…`; `ValueError` for a key that does not exist."""
-        types = {field.name: str if field.name == "refuse" else float for field in fields(cls)}
         given = dict(pair.split("=", 1) for pair in text.split(",") if pair)
-        unknown = set(given) - set(types)
+        unknown = set(given) - {field.name for field in fields(cls)}
         if unknown:
-            msg = f"{VARIABLE}: no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(types)}"
+            msg = f"{VARIABLE}: no such fault: {', '.join(sorted(unknown))}; see {__name__}"
             raise ValueError(msg)
-        return cls(**{key: types[key](value) for key, value in given.items()})
+        values: dict[str, Any] = {
+            key: value if key in _TEXTS else float(value) for key, value in given.items()
+        }
+        return cls(**values)
 
 
 class FaultyStore:
@@ -87,6 +95,8 @@ class FaultyStore:
 
     def _failing(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
+            while self._faults.hold and os.path.exists(self._faults.hold):
+                time.sleep(HOLD_POLL)
             if self._faults.delay:
                 time.sleep(self._random.expovariate(1 / self._faults.delay))
             if self._faults.refuse and fnmatch.fnmatch(str(args[0]), self._faults.refuse):
@@ -111,5 +121,4 @@ def with_faults(store: ObjectStore) -> ObjectStore:
     text = os.environ.get(VARIABLE)
     if not text:
         return store
-    faulty: Any = FaultyStore(store, Faults.parse(text))
-    return faulty
+    return cast("ObjectStore", FaultyStore(store, Faults.parse(text)))
