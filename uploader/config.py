@@ -60,7 +60,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]
 
 
 def default_spool(destination: str) -> Path:
-    """Return the spool's place when none is named: `UPLOADER_SPOOL`, else the user's state directory.
+    """Return the spool's place when none is named: `UPLOADER_SPOOL`, else in the user's state.
 
     One directory a destination, so that two destinations never meet in one spool.
     """

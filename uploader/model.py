@@ -8,10 +8,12 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uploader.errors import ErrorClass
 from uploader.state import State
+
+if TYPE_CHECKING:
+    from uploader.errors import ErrorClass
 
 MAX_NAME_BYTES = 1024  #: bytes of UTF-8; the limit of S3 and of Google Cloud Storage
 POINTER_SUFFIX = ".symlink"  #: of the object that stands for a symlink, as Composer reads it
@@ -207,7 +209,7 @@ def check_name(name: str) -> str:
     A leading `/` is stripped first, as Composer does. The message says which rule was broken.
     """
     if not isinstance(name, str):
-        msg = f"an artifact name must be a str, not {type(name).__name__}"
+        msg = f"an artifact name must be a str, not {type(name).__name__}"  # type: ignore[unreachable]  # untyped callers
         raise TypeError(msg)
     stripped = name.lstrip("/")
     fault = _fault(stripped)
@@ -240,7 +242,10 @@ def _fault(name: str) -> str | None:
         return f"has {len(encoded)} bytes of UTF-8; at most {MAX_NAME_BYTES} are allowed"
     if any(unicodedata.category(character) == "Cc" for character in name):
         return "contains a control character"
-    segments = name.split("/")
+    return _fault_of_segments(name.split("/"))
+
+
+def _fault_of_segments(segments: list[str]) -> str | None:
     if ".." in segments:
         return "contains '..', which could leave the destination"
     if "" in segments or "." in segments:

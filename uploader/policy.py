@@ -56,7 +56,7 @@ class RetryPolicy:
         return attempts >= self.max_attempts
 
     def delay(self, error_class: ErrorClass, attempts: int) -> float:
-        """Return the seconds to wait before the next attempt, after `attempts` failures in a row."""
+        """Return the seconds to wait for the next attempt, after `attempts` failures in a row."""
         call = RetryCallState(Retrying(), None, (), {})
         call.attempt_number = max(1, attempts)
         return float(_WAIT[error_class](call))

@@ -30,7 +30,7 @@ def parse(url: str) -> Destination:
     Raises:
         ValueError: what is wrong with it, and what is expected.
     """
-    if not isinstance(url, str) or not url.strip():
+    if not isinstance(url, str) or not url.strip():  # type: ignore[redundant-expr]  # untyped callers
         msg = "the destination is empty; write a URL, as file:///mnt/artifacts"
         raise ValueError(msg)
     if "://" not in url:

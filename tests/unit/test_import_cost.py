@@ -20,7 +20,6 @@ UNWANTED = (
     "rich",
     "numpy",
     "persistqueue",
-    "pebble",
     "tenacity",
     "sqlite3",
     "multiprocessing",

@@ -145,8 +145,8 @@ class WorkerPool(Generic[Key]):
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS:
                 msg = (
-                    f"{self._false_starts} worker processes in a row ended before their first answer "
-                    f"(exit code {worker.process.exitcode}); see the messages above"
+                    f"{self._false_starts} worker processes in a row ended before their first "
+                    f"answer (exit code {worker.process.exitcode}); see the messages above"
                 )
                 raise UploaderError(msg)
         if worker.key is not None:

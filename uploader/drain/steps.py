@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uploader import checksum
-from uploader.errors import ErrorClass
 from uploader.store import alias
 from uploader.store.body import CHUNK, open_blob
 
 if TYPE_CHECKING:
+    from uploader.errors import ErrorClass
     from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
     from uploader.store.base import ObjectMeta, ObjectStore
     from uploader.store.body import Body
@@ -184,7 +184,7 @@ class Link(_Small):
     def perform(self, store: ObjectStore) -> Receipt:
         """Return the store's receipt."""
         form = self.form or store.symlink_modes[0]
-        return alias.link(store, self.target, self.name, self.mode, form, self.meta)
+        return alias.link(store, self.target, self.name, self.mode, form=form, meta=self.meta)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Worker:
                 self._close()
             failure = Failure(error.error_class, str(error), isinstance(error, SessionLostError))
             return Answer(failure=failure, seconds=time.monotonic() - begun)
-        except Exception as error:  # a bug: the upload must not be lost for it
+        except Exception as error:  # noqa: BLE001  a bug: the upload must not be lost for it
             _log.exception("step failed in an unforeseen way: %s", type(step).__name__)
             failure = Failure(ErrorClass.TRANSIENT, f"{type(error).__name__}: {error}")
             return Answer(failure=failure, seconds=time.monotonic() - begun)

@@ -47,7 +47,10 @@ class Capacity:
             SpoolFullError: there is none and `when_full` is "raise", or there can never be.
         """
         if self.max_bytes is not None and size > self.max_bytes:
-            msg = f"{path} has {size} bytes; the spool's limit is {self.max_bytes} in all: raise max_bytes"
+            msg = (
+                f"{path} has {size} bytes; the spool's limit is {self.max_bytes} in all: "
+                "raise max_bytes"
+            )
             raise SpoolFullError(msg)
         lack = self.lack(size)
         if lack and self.when_full == "raise":
@@ -68,7 +71,10 @@ class Capacity:
         disk = os.statvfs(self.layout.root)
         free = disk.f_bavail * disk.f_frsize
         if free - size < self.min_free_bytes:
-            return f"its disk has {free} bytes free, {size} more would leave under {self.min_free_bytes}"
+            return (
+                f"its disk has {free} bytes free, {size} more would leave under "
+                f"{self.min_free_bytes}"
+            )
         return None
 
     def _wait(self, path: str, size: int) -> None:

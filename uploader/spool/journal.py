@@ -23,7 +23,7 @@ import ctypes
 import os
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from persistqueue import SQLiteAckQueue
 from persistqueue.serializers import json as json_serializer
@@ -33,6 +33,7 @@ from uploader.errors import SpoolDamagedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
 
 DATABASE = "spool.db"
 BUSY_TIMEOUT = 60.0  #: seconds; a checkpoint of a large log on a slow disk may hold the lock long
@@ -52,12 +53,17 @@ class _Connection(sqlite3.Connection):
         if not self.held:
             super().commit()
 
-    def __exit__(self, *details: object) -> bool:  # type: ignore[override]
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
         # On an error inside our transaction the caller of transaction() rolls back, once.
-        return False if self.held else bool(super().__exit__(*details))  # type: ignore[arg-type]
+        return False if self.held else super().__exit__(kind, error, traceback)
 
 
-class _Queue(SQLiteAckQueue):  # type: ignore[misc]  # the library's class is untyped
+class _Queue(SQLiteAckQueue):
     """persist-queue's queue with durable commits, and without scans at its opening."""
 
     def _new_db_connection(
@@ -65,7 +71,7 @@ class _Queue(SQLiteAckQueue):  # type: ignore[misc]  # the library's class is un
         path: str,
         multithreading: bool,
         timeout: float,
-    ) -> sqlite3.Connection:
+    ) -> _Connection:
         connection = sqlite3.connect(
             f"{path}/{self.db_file_name}",
             timeout=timeout,
@@ -100,7 +106,7 @@ class Journal:
                 timeout=BUSY_TIMEOUT,
                 db_file_name=DATABASE,
             )
-        self._connection: _Connection = self._queue._conn  # noqa: SLF001  no public accessor
+        self._connection = cast("_Connection", self._queue._conn)  # noqa: SLF001  no accessor
 
     @property
     def connection(self) -> _Connection:
@@ -153,7 +159,7 @@ class Journal:
 
     def put(self, item: dict[str, Any]) -> int:
         """Append an item: the commit point of an artifact. Return its sequence number."""
-        return self._call(self._queue_of_process().put, item)
+        return int(self._call(self._queue_of_process().put, item))
 
     def take(self, seq: int) -> dict[str, Any]:
         """Mark an item as being worked on and return it (owner only)."""

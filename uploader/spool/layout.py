@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
-#: File systems on which SQLite's WAL loses data or never locks: more than one machine can mount them.
+#: File systems that several machines can mount: on them SQLite's WAL loses data or never locks.
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "nfs",
@@ -98,9 +98,8 @@ class Layout:
         self.root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         self._refuse_foreign()
         refuse_network_file_system(self.root)
-        self.root.chmod(
-            DIRECTORY_MODE
-        )  # a umask may have taken too much; an old mode left too much
+        # A umask may have taken too much; an old mode may have left too much.
+        self.root.chmod(DIRECTORY_MODE)
         for directory in (self.staging, self.blobs, *self._buckets()):
             if not directory.is_dir():
                 directory.mkdir(mode=DIRECTORY_MODE)

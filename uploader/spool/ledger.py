@@ -230,7 +230,7 @@ class Ledger:
     # -- a person's moves, from any process -------------------------------------------------------
 
     def retry(self, upload: Upload) -> State:
-        """Dead -> ready, with the dead symlinks to it; dead -> superseded if a newer version is there.
+        """Dead -> ready, with the dead symlinks to it; -> superseded if a newer version is there.
 
         Return the state that it is in now.
         """
@@ -244,7 +244,7 @@ class Ledger:
         return self.upload(upload.seq).state
 
     def cancel(self, upload: Upload) -> bool:
-        """Ready or dead -> cancelled; of an active one the supervisor is asked. True if it ended."""
+        """Ready or dead -> cancelled; for an active one ask the supervisor. True if it ended."""
         with self._journal.transaction():
             if self._move("cancel_waiting", seq=upload.seq, now=clock.now()):
                 return True

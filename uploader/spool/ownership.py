@@ -27,7 +27,7 @@ class Owner:
     """The live supervisor of a spool."""
 
     pid: int
-    started: int  #: clock ticks since boot at which the process started, so that a pid is not taken for another
+    started: int  #: clock ticks from boot to its start: a pid alone may be another process's by now
     workers: int
     bytes_per_second: float = 0.0
     updated_at: float = 0.0

@@ -73,7 +73,7 @@ def _is_unneeded(layout: Layout, ledger: Ledger, entry: os.DirEntry[str]) -> boo
 
 def _files(layout: Layout) -> Iterator[os.DirEntry[str]]:
     with os.scandir(layout.blobs) as buckets:
-        directories = [layout.staging, *(bucket.path for bucket in buckets)]
+        directories = [str(layout.staging), *(bucket.path for bucket in buckets)]
     for directory in directories:
         with os.scandir(directory) as entries:
             yield from entries

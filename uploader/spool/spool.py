@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from uploader.spool.capacity import WhenFull
 
 WAIT_POLL = 0.02  #: seconds between looks at the database in `wait`
@@ -94,7 +96,7 @@ class Spool:
         self._producer = ProducerLock(self._layout) if producer else None
         self._version: int | None = None
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         """Return self; the spool is closed at the end."""
         return self
 
@@ -129,7 +131,7 @@ class Spool:
     @property
     def destination(self) -> str:
         """The URL that it uploads to."""
-        return self._settings["destination"]
+        return str(self._settings["destination"])
 
     @property
     def options(self) -> Options:
@@ -277,7 +279,8 @@ class Spool:
     ) -> list[Upload]:
         """Return uploads in enqueue order, those of a state or with matching names only."""
         return self.ledger.select(
-            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR name GLOB ?2) ORDER BY seq LIMIT ?3",
+            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR name GLOB ?2) "
+            "ORDER BY seq LIMIT ?3",
             (State(state).value if state else None, name_glob, limit),
         )
 
@@ -406,7 +409,10 @@ class Spool:
                 f"WHERE state IN ({states}) AND (id = ?1 OR name = ?1) ORDER BY seq", (selector,)
             )
             if not found:
-                msg = f"no {what} has the id or name {selector!r}; see: uploader ls --spool {self.path}"
+                msg = (
+                    f"no {what} has the id or name {selector!r}; "
+                    f"see: uploader ls --spool {self.path}"
+                )
                 raise KeyError(msg)
             chosen.update({upload.seq: upload for upload in found})
         return list(chosen.values())
@@ -414,5 +420,6 @@ class Spool:
 
 def _pending(name: str) -> FileExistsError:
     return FileExistsError(
-        f"{name!r} is already enqueued and overwrite=False; wait for it, use another name, or overwrite"
+        f"{name!r} is already enqueued and overwrite=False; "
+        "wait for it, use another name, or overwrite"
     )

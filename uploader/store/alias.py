@@ -28,7 +28,13 @@ MAX_POINTER_BYTES = 4096  #: read of a pointer's text; a name has at most 1,024
 
 
 def link(
-    store: ObjectStore, target: str, name: str, mode: PutMode, form: SymlinkMode, meta: ObjectMeta
+    store: ObjectStore,
+    target: str,
+    name: str,
+    mode: PutMode,
+    *,
+    form: SymlinkMode,
+    meta: ObjectMeta,
 ) -> Receipt:
     """Make `name` a symlink to `target`, in the given form.
 
@@ -53,7 +59,7 @@ def link(
 
 
 def refuse_other_form(store: ObjectStore, name: str, mode: PutMode, *, symlink: bool) -> None:
-    """Without overwrite: raise `ConflictError` if the name exists in the form that we do not make."""
+    """Without overwrite: raise `ConflictError` if the name exists in its other form."""
     if mode is PutMode.CREATE and _exists(store, _other(name, symlink=symlink)):
         msg = f"{_other(name, symlink=symlink)} already exists, but overwrite was set to False"
         raise ConflictError(msg)

@@ -58,8 +58,13 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Hold named objects. Names are artifact names; the store adds its prefix."""
 
-    limits: Limits
-    symlink_modes: tuple[SymlinkMode, ...]  #: those it can make; the first is its default
+    @property
+    def limits(self) -> Limits:
+        """What sizes it takes."""
+
+    @property
+    def symlink_modes(self) -> tuple[SymlinkMode, ...]:
+        """The forms of symlink that it can make; the first is its default."""
 
     def prepare(self, *, first: bool) -> None:
         """Find out that the destination is there and lets us write; make its root if `first`.

@@ -85,7 +85,7 @@ class LocalStore:
 
     def put(self, name: str, body: Body, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.put`."""
-        with self._directory(name, make=True) as (directory, leaf):
+        with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
             temporary = files.temporary_name(meta.upload_id)
             try:
@@ -103,7 +103,7 @@ class LocalStore:
 
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
         """See `ObjectStore.begin`: a temporary file of the full size, whose room is reserved."""
-        with self._directory(name, make=True) as (directory, leaf):
+        with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
             session = files.temporary_name(meta.upload_id)
             descriptor = files.open_file(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
@@ -166,7 +166,7 @@ class LocalStore:
         """See `ObjectStore.copy`."""
         info = self.head(target)
         meta = replace(meta, size=info.size, crc32c=info.crc32c)
-        with self._directory(name, make=True) as (directory, leaf):
+        with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
             temporary = files.temporary_name(meta.upload_id)
             descriptor = files.open_file(
