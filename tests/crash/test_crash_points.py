@@ -70,7 +70,9 @@ def test_a_producer_killed_anywhere_keeps_what_it_was_told_was_safe(
     arrived = scene.arrived()
     assert {name for name, _ in promised} <= set(arrived)
     # Killed in put number n+1: that one may or may not have been committed, nothing else.
-    texts = [scene.directory.joinpath(path).read_bytes() for name, path, _ in puts if name == "small"]
+    texts = [
+        scene.directory.joinpath(path).read_bytes() for name, path, _ in puts if name == "small"
+    ]
     small = sum(name == "small" for name, _ in promised)
     allowed = texts[max(0, small - 1) : small + 1]
     assert arrived.get("small", allowed[0]) in allowed

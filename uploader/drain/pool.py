@@ -111,7 +111,7 @@ class WorkerPool(Generic[Key]):
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=work,
-            args=(theirs, self._fence, self._destination, os.getpid()),
+            args=(theirs, self._fence, self._destination),
             name="uploader-worker",
             daemon=True,
         )

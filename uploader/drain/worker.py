@@ -2,18 +2,20 @@
 
 - It makes its own store, at its first step, and a new one after an authentication error.
 - It holds the supervisor's lock by the descriptor it was given: a new supervisor waits for it.
-- It dies with its supervisor: the kernel kills it (PR_SET_PDEATHSIG), and where that is late, the
-  end of its pipe ends it after the step it is in.
+- It dies with its supervisor: a thread that sleeps on the pipe ends the process when the other end
+  is gone, whatever step it is in. (PR_SET_PDEATHSIG would watch the fork server, which lives as
+  long as any worker does.)
 - Signals meant for the process group (Ctrl-C, a scheduler's SIGTERM) are the supervisor's to
   handle: a worker that died of them would lose its part for nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
+import select
 import signal
+import threading
 import time
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
     from uploader.drain.steps import Step
     from uploader.store.base import ObjectStore
 
-PR_SET_PDEATHSIG = 1  #: prctl(2)
-OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock: no death signal
+OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 
 _log = logging.getLogger(__name__)
 
@@ -89,13 +90,13 @@ class Worker:
             self._store = None
 
 
-def work(pipe: Connection, fence: Fence, destination: str, supervisor: int) -> None:
+def work(pipe: Connection, fence: Fence, destination: str) -> None:
     """Answer steps until the pipe ends. The entry point of a worker process."""
     del fence  # it is held by being open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not os.environ.get(OUTLIVE_VARIABLE):
-        _die_with_parent(supervisor)
+        threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
     worker = Worker(destination)
     while True:
         try:
@@ -106,14 +107,12 @@ def work(pipe: Connection, fence: Fence, destination: str, supervisor: int) -> N
             return
 
 
-def _die_with_parent(supervisor: int) -> None:
-    """Have the kernel end this process when the one that forked it ends.
+def _end_with(supervisor: int) -> None:
+    """End this process when the other end of its pipe, a socket, is closed.
 
-    That one is the fork server, which ends with the supervisor. The check comes after the call,
-    for a supervisor that died in between.
+    An empty event mask wakes for POLLHUP and POLLERR only, so unread steps do not matter.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    try:
-        os.kill(supervisor, 0)
-    except ProcessLookupError:
-        os._exit(1)
+    poll = select.poll()
+    poll.register(supervisor, 0)
+    poll.poll()
+    os._exit(1)

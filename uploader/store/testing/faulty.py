@@ -8,7 +8,8 @@ transient  share of calls that fail before they do anything
 throttled  share of calls that are told to slow down
 lost       share of calls that do their work and then fail: the answer was lost
 delay      seconds that a call takes longer, on average (exponentially distributed)
-hold       a path: calls wait while there is a file
+hold       a path: calls wait while there is a file, after making PATH.reached
+only       the one method that all of this is for
 refuse     a glob of names that are refused for ever (as a missing permission is)
 seed       makes a run repeatable
 """
@@ -49,7 +50,7 @@ _FAULTY = frozenset(
 )
 
 
-_TEXTS = frozenset({"hold", "refuse"})  #: faults whose value is no number
+_TEXTS = frozenset({"hold", "only", "refuse"})  #: faults whose value is no number
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Faults:
     lost: float = 0.0
     delay: float = 0.0
     hold: str = ""
+    only: str = ""
     refuse: str = ""
     seed: float | None = None
 
@@ -91,12 +93,13 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        return self._failing(name, attribute) if name in _FAULTY else attribute
+        only = self._faults.only
+        faulty = name == only if only else name in _FAULTY
+        return self._failing(name, attribute) if faulty else attribute
 
     def _failing(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            while self._faults.hold and os.path.exists(self._faults.hold):
-                time.sleep(HOLD_POLL)
+            self._wait_while_held()
             if self._faults.delay:
                 time.sleep(self._random.expovariate(1 / self._faults.delay))
             if self._faults.refuse and fnmatch.fnmatch(str(args[0]), self._faults.refuse):
@@ -109,6 +112,12 @@ class FaultyStore:
             return answer
 
         return call
+
+    def _wait_while_held(self) -> None:
+        path = self._faults.hold
+        while path and os.path.exists(path):
+            os.close(os.open(f"{path}.reached", os.O_CREAT))
+            time.sleep(HOLD_POLL)
 
     def _fail(self, name: str, share: float, error: type[Exception], how: str) -> None:
         if self._random.random() < share:

@@ -1,0 +1,39 @@
+"""Finds the processes of a spool's supervisor, so that they can be killed by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from uploader import agent_owner
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the direct children of a process."""
+    try:
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        lists = [(task / "children").read_text() for task in tasks]
+    except OSError:
+        return []
+    return [int(child) for text in lists for child in text.split()]
+
+
+def workers_of(supervisor: int) -> list[int]:
+    """Return the worker processes: they are children of the supervisor's fork server."""
+    return [worker for server in children_of(supervisor) for worker in children_of(server)]
+
+
+def supervisor_of(spool: Path) -> int | None:
+    """Return the pid of the live supervisor of a spool."""
+    owner = agent_owner(spool)
+    return owner.pid if owner else None
+
+
+def kill(pid: int) -> bool:
+    """SIGKILL a process; tell whether it was there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
