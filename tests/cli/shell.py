@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from uploader import Spool, agent_owner
+from uploader.cli.main import run_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 TIME_LIMIT = 40  #: seconds that one command may take on a busy machine
 
@@ -123,12 +126,25 @@ class Shell:
             assert time.monotonic() < deadline, "it did not come to be so in time"
             time.sleep(0.01)
 
+    @contextmanager
+    def in_process(self) -> Iterator[Callable[[Sequence[str]], int]]:
+        """Yield what runs a command in this process, for a test that looks behind the curtain."""
+        logger = logging.getLogger("uploader")
+        before = logger.handlers[:], logger.propagate, logger.level
+        try:
+            yield run_command
+        finally:
+            logger.handlers[:], logger.propagate, logger.level = before
+
     def end(self) -> None:
         """End what the test left running."""
         for process in self.running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
 
     def _words(self, command: str, arguments: Sequence[object], spool: bool) -> list[str]:
         where = ["--spool", str(self.spool_path)] if spool else []

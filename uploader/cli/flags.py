@@ -74,7 +74,7 @@ spool_option = click.option(
     "--spool",
     "spool_path",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what is wrong with it, the spool says
     envvar=config.SPOOL_VARIABLE,
     help=f"The spool's directory. Else ${config.SPOOL_VARIABLE}.",
 )

@@ -24,7 +24,7 @@ uploader get --destination file:///mnt/artifacts ckpt/latest resume.pt   # on a 
 @flags.spool_option
 @flags.destination_option
 @click.argument("name")
-@click.argument("dest", type=click.Path(path_type=str))
+@click.argument("dest", type=click.Path(path_type=str, readable=False))
 @click.option("--overwrite", is_flag=True, help="Replace DEST if it exists.")
 @flags.log_options(logging.WARNING)
 def get(

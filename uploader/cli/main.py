@@ -96,8 +96,12 @@ def uploader(ctx: click.Context) -> ExitCode | None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run `uploader` with these arguments; return the exit code. Never raises."""
     try:
-        code = uploader.main(list(arguments), prog_name="uploader", standalone_mode=False)
+        # Not `main()`: it would end the process itself where the reader of our output went away.
+        with uploader.make_context("uploader", list(arguments)) as context:
+            code = uploader.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:  # of --help and --version
+        return end.exit_code
     except BrokenPipeError:
         return _reader_went_away()
     except (click.exceptions.Abort, KeyboardInterrupt):

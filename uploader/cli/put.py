@@ -27,7 +27,7 @@ uploader put --spool /local/spool -r samples/ run7/samples""",
 )
 @flags.spool_option
 @flags.destination_option
-@click.argument("file", type=click.Path(path_type=str))
+@click.argument("file", type=click.Path(path_type=str, readable=False))
 @click.argument("name", required=False)
 @click.option("-r", "--recursive", is_flag=True, help="FILE is a directory: spool all files in it.")
 @flags.overwrite_option
