@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 0.02
 #: seconds between looks for an upload: a checkpoint of 28 MiB takes some 50 ms
 STRIKE_INTERVAL = 0.001
+#: for numpy's BLAS: its threads wait for each other, which costs several times what they gain where
+#: other processes want the cores too, and here the uploads do
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class DemoError(Exception):
@@ -47,6 +50,7 @@ class Trainer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=ONE_THREAD | os.environ,
             )
         return cls(process, session)
 
