@@ -1,0 +1,112 @@
+"""Runs the benchmarks by name; exits with 1 if a target was missed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.bench import backlog, blocking, drain, imports
+from tests.bench.seeding import NAME_NUMBERS
+from uploader.spool.layout import file_system_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.measure import Result
+
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}  #: suffixes of a size; bytes
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    arguments = _parser().parse_args()
+    names = [arguments.benchmark] if arguments.benchmark else list(BENCHMARKS)
+    machine = _machine(arguments.dir)
+    if not arguments.json:
+        print(*(f"{key}: {value}" for key, value in machine.items()), sep=", ", flush=True)
+    results = []
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="uploader-bench-", dir=arguments.dir) as folder:
+            result = BENCHMARKS[name](Path(folder), arguments)
+        results.append(result)
+        if not arguments.json:
+            print(result.as_text(), _load("load average now"), sep="\n", flush=True)
+    if arguments.json:
+        found = [result.as_json() for result in results]
+        print(json.dumps({"machine": machine, "load_at_end": os.getloadavg(), "results": found}))
+    return int(not all(target.met for result in results for target in result.targets))
+
+
+def _blocking(folder: Path, arguments: argparse.Namespace) -> Result:
+    sizes = arguments.size or list(blocking.ROUNDS)
+    return blocking.run(folder, sizes, arguments.rounds, written=arguments.written)
+
+
+def _backlog(folder: Path, arguments: argparse.Namespace) -> Result:
+    rounds = arguments.rounds or backlog.ROUNDS
+    return backlog.run(folder, arguments.rows, rounds, arguments.names)
+
+
+def _imports(folder: Path, arguments: argparse.Namespace) -> Result:
+    return imports.run(arguments.rounds or imports.ROUNDS)
+
+
+def _drain(folder: Path, arguments: argparse.Namespace) -> Result:
+    rounds = arguments.rounds or drain.ROUNDS
+    return drain.run(folder, rounds, arguments.workers, arguments.share)
+
+
+BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
+    "blocking": _blocking,
+    "backlog": _backlog,
+    "imports": _imports,
+    "drain": _drain,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("benchmark", nargs="?", choices=BENCHMARKS, help="default: all of them")
+    parser.add_argument("--json", action="store_true", help="every single time, in seconds")
+    parser.add_argument("--dir", help="a directory on the disk to measure (default: $TMPDIR, /tmp)")
+    parser.add_argument("--rounds", type=int, help="how often each peer has its turn")
+    group = parser.add_argument_group("blocking")
+    group.add_argument("--size", type=_size, action="append", help="64K, 16M, 1G; repeatable")
+    group.add_argument("--written", action="store_true", help="sources are dirty, not only cached")
+    group = parser.add_argument_group("backlog")
+    group.add_argument("--rows", type=int, default=1_000_000, help="pending rows (1000000)")
+    group.add_argument("--names", choices=NAME_NUMBERS, default="ascending")
+    group = parser.add_argument_group("drain")
+    group.add_argument("--workers", type=int, default=4)
+    group.add_argument("--share", type=float, default=1.0, help="of the files, for a quick look")
+    return parser
+
+
+def _size(text: str) -> int:
+    """Read 64K, 16M or 1G as bytes."""
+    unit = UNITS.get(text[-1:].upper())
+    return int(text[:-1]) * unit if unit else int(text)
+
+
+def _machine(directory: str | None) -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "file system": file_system_of(Path(directory or tempfile.gettempdir())) or "unknown",
+        "load average": os.getloadavg()[0],
+    }
+
+
+def _load(label: str) -> str:
+    return f"{label}: {os.getloadavg()[0]:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
