@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
-LAST_ROOMS = ("model", "conformance", "crash", "packaging")
+LAST_ROOMS = ("model", "conformance", "crash", "demo", "packaging")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

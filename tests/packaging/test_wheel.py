@@ -49,7 +49,7 @@ def test_the_wheel_holds_every_file_of_both_packages(wheel: Path) -> None:
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
-    """Name, licence, oldest Python and the bounded dependencies stand in the metadata."""
+    """Name, licence, oldest Python and the bounded dependency stand in the metadata."""
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith("METADATA"))
         metadata = email.message_from_bytes(archive.read(path))
