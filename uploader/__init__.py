@@ -5,6 +5,7 @@ Public names load on first use: `import uploader` costs next to nothing, and nev
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     from importlib import import_module
 
-    value = getattr(import_module(_HOME_OF[name]), name)
+    module = import_module(_HOME_OF[name])
+    # the package `drain` is callable, and is what the import system puts here anyway
+    value = sys.modules["uploader.drain"] if name == "drain" else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Sets the scene of a crash test: a spool, commands on it in processes of their own, and a verdict."""
+"""Sets the scene of a crash test: a spool, commands on it in processes of their own."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ class Scene:
         """Return files that nobody needs: in the spool, and unfinished ones at the destination."""
         inside = [path for path in (self.spool / "blobs").rglob("*") if path.is_file()]
         inside += (self.spool / "staging").iterdir()
-        outside = [path for path in self.destination.rglob(f"{TEMPORARY}*")]
+        outside = list(self.destination.rglob(f"{TEMPORARY}*"))
         return [str(path) for path in inside + outside]

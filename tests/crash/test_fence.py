@@ -54,7 +54,7 @@ def test_a_late_worker_of_a_killed_supervisor_never_writes_after_the_new_one(
 
         held = drain(scene, **{OUTLIVE_VARIABLE: "1", "UPLOADER_FAULTS": f"hold={hold},only=put"})
         wait_until(lambda: spool.upload(first).state == "active")
-        wait_until(lambda: (scene.directory / "hold.reached").exists())
+        wait_until((scene.directory / "hold.reached").exists)
         (worker,) = workers_of(held.pid)
         assert kill(held.pid)
         held.wait()
@@ -92,7 +92,7 @@ def test_workers_die_with_their_supervisor_and_let_go_of_the_lock(tmp_path: Path
     with scene.open() as spool:
         spool.put_file("name", scene.write("source", OLD))
     held = drain(scene, UPLOADER_FAULTS=f"hold={hold},only=put")
-    wait_until(lambda: (scene.directory / "hold.reached").exists())
+    wait_until((scene.directory / "hold.reached").exists)
     workers = workers_of(held.pid)
     assert workers
     assert kill(held.pid)

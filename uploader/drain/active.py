@@ -6,7 +6,8 @@ workers, tells `answered`, and asks `outcome` once `settled`.
     file     [TakeChecksum]  PutWhole
     large    [TakeChecksum]  Begin or Reconcile   PutPart …   Complete
     symlink  Link
-    given up, with a session open: Abort
+
+What an upload that is given up has left at the store is tidied later, by the supervisor.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from uploader import checksum
 from uploader.checksum import BlockChecksums
 from uploader.drain import plan, steps
-from uploader.errors import ErrorClass
 from uploader.model import Kind, Receipt, SentPart
 from uploader.spool.items import checksum_fields
 from uploader.store.base import ObjectMeta
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from uploader.drain.steps import Answer, Failure, Step
     from uploader.model import Part, Upload
     from uploader.store.base import Limits
-
-_FINAL = {ErrorClass.PERMANENT, ErrorClass.CONFLICT, ErrorClass.DAMAGED}
 
 
 @dataclass
@@ -57,15 +55,12 @@ class ActiveUpload:
         self._todo: deque[Part] = deque()
         self._cut = False  #: whether `_todo` was made
         self._waits_alone = False  #: a step is in flight that nothing may go beside
-        self.aborted = False  #: its session was removed at the store
 
     @property
     def settled(self) -> bool:
         """Whether it has come to an end, for this attempt."""
-        return not self.in_flight and (
-            self.receipt is not None
-            or ((self.failure is not None or self.cancelling) and not self._to_abort)
-        )
+        ended = self.receipt is not None or self.failure is not None or self.cancelling
+        return ended and not self.in_flight
 
     @property
     def is_large(self) -> bool:
@@ -83,10 +78,8 @@ class ActiveUpload:
 
     def next_step(self) -> Step | None:
         """Return the next step to hand out; None if it must wait for an answer, or is settled."""
-        if self._waits_alone or self.settled:
+        if self._waits_alone or self.receipt or self.failure or self.cancelling:
             return None
-        if self.failure or self.cancelling:
-            return self._alone(self._abort()) if not self.in_flight and self._to_abort else None
         if self.has_part_ready:
             return self._next_part()
         if self.in_flight:
@@ -98,9 +91,7 @@ class ActiveUpload:
         self.in_flight -= 1
         if not isinstance(step, steps.PutPart):
             self._waits_alone = False
-        if isinstance(step, steps.Abort):
-            self.aborted = True  # if it failed, `gc` removes what is left
-        elif answer.failure:
+        if answer.failure:
             if isinstance(step, steps.PutPart):
                 self._todo.appendleft(step.part)
             self.failure = self.failure or answer.failure
@@ -145,10 +136,6 @@ class ActiveUpload:
             self.upload.name, self.session, part, Body(self.blob, part.offset, part.size, value)
         )
 
-    def _abort(self) -> Step:
-        assert self.session is not None  # noqa: S101  asked only with a session open
-        return steps.Abort(self.upload.name, self.session)
-
     def _alone(self, step: Step) -> Step:
         self._waits_alone = True
         self.in_flight += 1
@@ -187,11 +174,6 @@ class ActiveUpload:
         """Bytes per part, fixed with the session."""
         assert self._part_size is not None  # noqa: S101  set with the session
         return self._part_size
-
-    @property
-    def _to_abort(self) -> bool:
-        final = self.failure is not None and self.failure.error_class in _FINAL
-        return self.session is not None and not self.aborted and (final or self.cancelling)
 
     def _meta(self) -> ObjectMeta:
         upload = self.upload

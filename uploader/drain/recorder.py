@@ -85,8 +85,6 @@ class Recorder:
     def _failed(self, active: ActiveUpload, failure: Failure) -> None:
         upload, attempts = active.upload, active.upload.attempts + 1
         if self._policy.gives_up(failure.error_class, attempts):
-            if active.aborted:
-                self._ledger.record_session(upload.seq, None, None)
             self._ledger.fail(upload, failure.error_class, failure.error)
             _log.error(
                 "dead letter: %s: %s. Its bytes are kept; when the cause is gone: "

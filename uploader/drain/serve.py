@@ -14,6 +14,7 @@ from uploader import clock
 from uploader.drain.supervisor import Ending, Settings, Supervisor
 from uploader.errors import SpoolBusyError
 from uploader.spool.ownership import SupervisorLock, find_owner, no_producer_lives
+from uploader.spool.recovery import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,8 @@ def _acquire(spool: Spool, lock: SupervisorLock, settings: Settings, stop: StopR
 def _watched(spool: Spool, settings: Settings, stop: StopRequest) -> Ending | None:
     if stop.requested:
         return Ending.INTERRUPTED
-    if not spool.ledger.live():
+    if not spool.ledger.live() and not spool.ledger.untidy(1):
+        sweep(spool.layout, spool.ledger)  # what producers left that died after the agent's start
         return Ending.EMPTY
     if settings.deadline is not None and clock.monotonic() >= settings.deadline:
         return Ending.DEADLINE

@@ -160,15 +160,16 @@ class Complete(_Small):
 
 
 @dataclass(frozen=True)
-class Abort(_Small):
-    """Remove a session and its parts."""
+class Tidy(_Small):
+    """Remove what an upload that will not be completed may have left at the store."""
 
     name: str
-    session: str
+    session: str | None
+    upload_id: str
 
     def perform(self, store: ObjectStore) -> None:
         """Return when it is gone."""
-        store.abort(self.name, self.session)
+        store.abort(self.name, self.session, self.upload_id)
 
 
 @dataclass(frozen=True)

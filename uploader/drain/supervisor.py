@@ -26,7 +26,9 @@ from uploader.drain.pool import WorkerPool
 from uploader.drain.recorder import Recorder
 from uploader.drain.schedule import Room
 from uploader.drain.shutdown import GRACE
+from uploader.drain.steps import Tidy
 from uploader.drain.throttle import Throttle
+from uploader.drain.tidying import Tidying
 from uploader.errors import ErrorClass
 from uploader.policy import MAX_DELAY, RetryPolicy
 from uploader.spool.recovery import recover, sweep
@@ -106,6 +108,7 @@ class Supervisor:
         self._meter = Meter()
         self._gate = Gate(spool, patient=not settings.until_empty)
         self._recorder = Recorder(spool, RetryPolicy(self._options.max_attempts))
+        self._tidying = Tidying(spool.ledger)
         self._active: dict[int, ActiveUpload] = {}
         self._candidates: deque[Upload] = deque()
         self._parts_turn = True
@@ -128,6 +131,7 @@ class Supervisor:
             self._leave(ending)
         finally:
             self._pool.stop()
+        sweep(self._spool.layout, self._ledger)
         return ending
 
     # -- the turn of the loop -------------------------------------------------------------------
@@ -139,23 +143,33 @@ class Supervisor:
             return Ending.REFUSED
         if self._settings.deadline is not None and clock.monotonic() >= self._settings.deadline:
             return Ending.DEADLINE if self._ledger.live() else Ending.EMPTY
-        if self._active or self._pool.busy:
+        if self._is_working():
             self._busy_at = clock.monotonic()
-            return None
-        if self._settings.until_empty:
+        elif self._settings.until_empty:
             return None if self._ledger.live() else Ending.EMPTY
-        return Ending.IDLE if self._may_leave(clock.monotonic() - self._busy_at) else None
+        elif self._may_leave(clock.monotonic() - self._busy_at):
+            return Ending.IDLE
+        return None
+
+    def _is_working(self) -> bool:
+        if self._active or self._pool.busy:
+            return True
+        self._tidying.look()
+        return not self._tidying.finished
 
     def _hand_out(self) -> None:
         """Give every free worker the step that matters most."""
         self._notice_changes()
         if not self._gate.open:
-            step = self._gate.next_step() if self._candidates else None
+            wanted = self._candidates or not self._tidying.finished
+            step = self._gate.next_step() if wanted else None
             if step:
                 self._pool.submit((None, step), step)
             return
         for active in [one for one in self._active.values() if not one.has_part_ready]:
             self._hand_from(active, 1)
+        while self._room().free and (tidy := self._tidying.next_step()):
+            self._pool.submit((None, tidy), tidy)
         places = schedule.part_places(
             self._room(), small_waits=bool(self._candidates), parts_turn=self._parts_turn
         )
@@ -171,10 +185,12 @@ class Supervisor:
         reached("supervisor.step-answered")
         with self._recorder.together():
             for (active, step), answer in answers:
-                if active is None:
+                if active is not None:
+                    self._take(active, step, answer)
+                elif isinstance(step, Tidy):
+                    self._tidying.answered(step, answer)
+                else:
                     self._gate.answered(answer)
-                    continue
-                self._take(active, step, answer)
         self._look_at = 0.0
         self._report()
 
@@ -213,6 +229,7 @@ class Supervisor:
                 if seq in self._active:
                     self._active[seq].cancelling = True
         self._settle_idle_cancellations()
+        self._tidying.look()
         if not self._candidates and (changed or now >= self._look_at):
             window = schedule.DEADLINE_WINDOW if self._settings.deadline else schedule.WINDOW
             wall = clock.now()
@@ -232,7 +249,7 @@ class Supervisor:
         if not room.free or not self._candidates:
             return
         picked = schedule.pick(
-            self._candidates,
+            [one for one in self._candidates if not self._tidying.concerns(one.seq)],
             room.free,
             sum(active.is_large for active in self._active.values()),
             self._is_large,

@@ -102,7 +102,7 @@ class Layout:
         self.root.chmod(DIRECTORY_MODE)
         for directory in (self.staging, self.blobs, *self._buckets()):
             if not directory.is_dir():
-                directory.mkdir(mode=DIRECTORY_MODE)
+                directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)  # other ranks make it as well
                 directory.chmod(DIRECTORY_MODE)
         for directory in (self.blobs, self.root, self.root.parent):
             sync_directory(directory)

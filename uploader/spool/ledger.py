@@ -61,6 +61,19 @@ class Ledger:
         marks = ",".join("?" * len(chosen))
         return self.select(f"WHERE seq IN ({marks}) ORDER BY seq", chosen) if chosen else []
 
+    def untidy(self, limit: int) -> list[Upload]:
+        """Return uploads that ended without arriving, and may have left a piece at the store.
+
+        Not dead letters of a transient failure: their retry goes on from the parts that are there.
+        """
+        return [self.upload(seq) for seq in self._seqs("untidy", limit=limit)]
+
+    def tidied(self, seq: int) -> None:
+        """Note that nothing of an upload is left at the store."""
+        with self._journal.transaction():
+            if self._move("tidied", seq=seq):
+                self._move("forget_parts", seq=seq)
+
     def active(self) -> list[int]:
         """Return the sequence numbers of the active uploads."""
         return self._seqs("active")

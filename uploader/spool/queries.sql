@@ -8,12 +8,12 @@ SELECT seq, id, kind, name, target, overwrite, size, crc32c, source_mtime, run, 
   FROM upload
 
 -- name: start  (ready -> active)
-UPDATE upload SET state = 'active', not_before = 0
+UPDATE upload SET state = 'active', not_before = 0, touched = 1
  WHERE seq = :seq AND state = 'ready' AND waiting_on IS NULL
 
 -- name: finish  (active -> done)
 UPDATE upload SET state = 'done', finished_at = :now, receipt = :receipt, attempts = attempts + 1,
-                  error_class = NULL, error = NULL, session = NULL
+                  error_class = NULL, error = NULL, session = NULL, touched = 0
  WHERE seq = :seq AND state = 'active'
 
 -- name: put_back  (active -> ready)
@@ -34,7 +34,7 @@ UPDATE upload SET state = 'cancelled', finished_at = :now, waiting_on = NULL
 UPDATE upload SET cancel_requested = 1 WHERE seq = :seq AND state = 'active'
 
 -- name: cancel_active  (active -> cancelled)
-UPDATE upload SET state = 'cancelled', finished_at = :now, session = NULL
+UPDATE upload SET state = 'cancelled', finished_at = :now
  WHERE seq = :seq AND state = 'active'
 
 -- name: supersede_dead  (dead -> superseded)
@@ -81,6 +81,16 @@ DELETE FROM part WHERE seq = :seq
 
 -- name: parts
 SELECT number, size, mark FROM part WHERE seq = :seq ORDER BY number
+
+-- name: untidy
+SELECT seq FROM upload INDEXED BY upload_untidy
+ WHERE touched = 1 AND state IN ('superseded', 'cancelled', 'dead')
+   AND (state <> 'dead' OR error_class IN ('permanent', 'conflict', 'damaged'))
+ ORDER BY seq LIMIT :limit
+
+-- name: tidied
+UPDATE upload SET touched = 0, session = NULL, part_size = NULL
+ WHERE seq = :seq AND state IN ('superseded', 'cancelled', 'dead')
 
 -- name: fresh
 SELECT seq FROM upload INDEXED BY upload_startable

@@ -1,6 +1,7 @@
 """Bring a spool back to order after a crash: rows against files.
 
-Run by the owner of the supervisor's lock, at its start and now and then.
+`recover` is run by the owner of the supervisor's lock, at its start; `sweep` by it at its start,
+its end and every hour, and by a drain that has watched the agent finish: it is safe in any process.
 
 - Rows left active go back to ready; their recorded parts stay.
 - A file that no row needs is removed if nobody holds it: a copy whose process died before its

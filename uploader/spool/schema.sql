@@ -36,6 +36,7 @@ CREATE TABLE upload (
   part_size        INTEGER,                    -- bytes; fixed with the session, so that a resume cuts alike
   receipt          TEXT,
   cancel_requested INTEGER NOT NULL DEFAULT 0,
+  touched          INTEGER NOT NULL DEFAULT 0, -- a step of it was begun: the store may hold a piece
   CHECK ((kind = 'symlink') = (target IS NOT NULL)),
   CHECK ((kind = 'file') = (size IS NOT NULL)),
   CHECK ((state IN ('ready', 'active')) = (finished_at IS NULL)),
@@ -53,6 +54,10 @@ CREATE INDEX upload_waiting ON upload (waiting_on) WHERE waiting_on IS NOT NULL;
 CREATE INDEX upload_ended_name ON upload (name, seq) WHERE state IN ('done', 'dead');
 CREATE INDEX upload_dead ON upload (name, seq) WHERE state = 'dead';
 CREATE INDEX upload_state ON upload (state, seq);
+
+-- What ended without arriving, and may have left a piece at the store.
+CREATE INDEX upload_untidy ON upload (seq)
+  WHERE touched = 1 AND state IN ('superseded', 'cancelled', 'dead');
 
 CREATE TABLE part (                            -- parts the store has, of uploads not yet finished
   seq     INTEGER NOT NULL,

@@ -116,8 +116,11 @@ class ObjectStore(Protocol):
             SessionLostError: the session is gone and the object is not there.
         """
 
-    def abort(self, name: str, session: str) -> None:
-        """Remove a session and its parts; a session that is gone is success."""
+    def abort(self, name: str, session: str | None, upload_id: str) -> None:
+        """Remove what an upload that will not be completed has left; what is gone is success.
+
+        `session` is None if none was recorded; unfinished pieces of a `put` are removed too.
+        """
 
     def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """Make `name` a copy of the object `target`, inside the store.

@@ -157,10 +157,11 @@ class LocalStore:
                 self._seal(file, meta)
             return self._publish(directory, session, name, mode, meta)
 
-    def abort(self, name: str, session: str) -> None:
-        """See `ObjectStore.abort`."""
+    def abort(self, name: str, session: str | None, upload_id: str) -> None:
+        """See `ObjectStore.abort`: sessions and puts use the same temporary name."""
+        del session
         with suppress(NotFoundError), self._directory(name) as (directory, _):
-            files.unlink(session, directory)
+            files.unlink(files.temporary_name(upload_id), directory)
 
     def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.copy`."""
