@@ -125,7 +125,7 @@ class _Sources:
     def find(self, name: str) -> _Found:
         """Follow symlinks from `name` to the bytes."""
         first = name
-        for _ in range(alias.MAX_HOPS):
+        for _ in range(alias.MAX_HOPS + 1):  # and the object at their end
             upload = self._newest(name)
             if upload and upload.state in HOLDS_BYTES and upload.kind is Kind.FILE:
                 return self._in_spool(upload)

@@ -39,14 +39,17 @@ def link(
     """Make `name` a symlink to `target`, in the given form.
 
     Raises:
-        PermanentError: the target does not exist.
+        PermanentError: the target does not exist, or leads to `name` itself.
         ConflictError: CREATE, and either form of the name exists.
     """
     try:
-        resolved = resolve(store, target)
+        way, resolved = _follow(store, target)
     except NotFoundError as error:
         msg = f"target does not exist: {target}; log it, or retry it if it is a dead letter"
         raise PermanentError(msg) from error
+    if name in way and form is not SymlinkMode.COPY:  # it would replace what it leads to
+        msg = f"{name} -> {target} would form a loop: {' -> '.join(way)}"
+        raise PermanentError(msg)
     refuse_other_form(store, name, mode, symlink=form is SymlinkMode.POINTER)
     if form is SymlinkMode.NATIVE:
         receipt = store.symlink(target, name, mode, meta)
@@ -78,18 +81,7 @@ def resolve(store: ObjectStore, name: str) -> ObjectInfo:
         NotFoundError: there is no such name, or a symlink points to nothing.
         PermanentError: the symlinks form a loop.
     """
-    first = name
-    for _ in range(MAX_HOPS):
-        try:
-            info = store.head(name)
-        except NotFoundError:
-            name = pointer_target(store, name)
-            continue
-        if info.target is None:
-            return info
-        name = info.target
-    msg = f"{first}: more than {MAX_HOPS} symlinks in a row; they form a loop"
-    raise PermanentError(msg)
+    return _follow(store, name)[1]
 
 
 def pointer_target(store: ObjectStore, name: str) -> str:
@@ -104,6 +96,22 @@ def pointer_target(store: ObjectStore, name: str) -> str:
     except (ValueError, UnicodeDecodeError) as error:
         msg = f"{name}{POINTER_SUFFIX} does not hold an artifact's name: {error}"
         raise PermanentError(msg) from error
+
+
+def _follow(store: ObjectStore, name: str) -> tuple[list[str], ObjectInfo]:
+    """Return every name on the way, `name` first, and the object at its end."""
+    way = [name]
+    while len(way) <= MAX_HOPS + 1:
+        try:
+            info = store.head(way[-1])
+        except NotFoundError:
+            way.append(pointer_target(store, way[-1]))
+            continue
+        if info.target is None:
+            return way, info
+        way.append(info.target)
+    msg = f"{name}: more than {MAX_HOPS} symlinks in a row; they form a loop"
+    raise PermanentError(msg)
 
 
 def _put_pointer(

@@ -1,0 +1,70 @@
+"""Hold a store to `store/base.py`, all of it: the one suite that every store passes.
+
+A store's test is a subclass with one fixture:
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        def destination(self) -> str:
+            return "my://fresh-and-empty-place"
+
+- The store is opened as a worker opens it, by its URL, and always more than once: what a store
+  object remembers must not matter.
+- A capability that a store does not have is asserted, not skipped.
+- It ends in a race, since that is what no single caller can show.
+- It imports pytest, and only tests import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from uploader.store.base import ObjectStore
+from uploader.store.opening import open_store
+from uploader.store.testing.given import Artifacts
+from uploader.store.testing.links import Links, Pointers
+from uploader.store.testing.parts import ObjectsInParts
+from uploader.store.testing.race import Race
+from uploader.store.testing.whole import ReadingAndListing, WholeObjects
+
+
+class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, Pointers, Race):
+    """Every fact that the schedule rests on."""
+
+    @pytest.fixture
+    def destination(self) -> str:
+        """Return the URL of a place that is the test's own, and empty."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def open_another(self, destination: str) -> Iterator[Callable[[], ObjectStore]]:
+        """Open the destination as one more process would."""
+        opened: list[ObjectStore] = []
+
+        def open_one() -> ObjectStore:
+            opened.append(open_store(destination))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+    @pytest.fixture
+    def store(self, open_another: Callable[[], ObjectStore]) -> ObjectStore:
+        """The store, prepared for its first use."""
+        store = open_another()
+        store.prepare(first=True)
+        return store
+
+    @pytest.fixture
+    def another(self, open_another: Callable[[], ObjectStore], store: ObjectStore) -> ObjectStore:
+        """Open the same destination again, as another worker."""
+        del store  # prepared before
+        return open_another()
+
+    @pytest.fixture
+    def artifacts(self, tmp_path: Path) -> Artifacts:
+        """Make what is put."""
+        return Artifacts(tmp_path / "blobs")
