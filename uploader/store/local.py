@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
@@ -28,7 +29,6 @@ from uploader.errors import (
     NotFoundError,
     PermanentError,
     SessionLostError,
-    StoreError,
 )
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.store import local_files as files
@@ -69,7 +69,8 @@ class LocalStore:
         try:
             if first:
                 os.makedirs(self._root, exist_ok=True)
-            probe = os.path.join(self._root, f"{files.TEMPORARY}probe-{os.getpid()}")
+            # A name of its own: one left by a kill must not stand in the way; `sweep` removes it.
+            probe = os.path.join(self._root, files.temporary_name(secrets.token_hex(16)))
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             os.unlink(probe)
         except OSError as error:
@@ -87,29 +88,19 @@ class LocalStore:
         """See `ObjectStore.put`."""
         with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
-            temporary = files.temporary_name(meta.upload_id)
-            try:
-                descriptor = files.open_file(
-                    temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory
-                )
-                with files.closing(descriptor):
-                    for chunk in body.chunks():
-                        files.write_all(descriptor, chunk, None)
-                    self._seal(descriptor, meta)
+            with files.new_temporary(directory, meta.upload_id) as (temporary, file):
+                for chunk in body.chunks():
+                    files.write_all(file, chunk, None)
+                self._seal(file, meta)
                 return self._publish(directory, temporary, name, mode, meta)
-            except StoreError:
-                files.unlink(temporary, directory)
-                raise
 
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
         """See `ObjectStore.begin`: a temporary file of the full size, whose room is reserved."""
         with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
-            session = files.temporary_name(meta.upload_id)
-            descriptor = files.open_file(session, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
-            with files.closing(descriptor):
-                files.reserve(descriptor, meta.size)
-                os.fsync(descriptor)
+            with files.new_temporary(directory, meta.upload_id) as (session, file):
+                files.reserve(file, meta.size)
+                os.fsync(file)
             os.fsync(directory)
             return session
 
@@ -160,26 +151,24 @@ class LocalStore:
     def abort(self, name: str, session: str | None, upload_id: str) -> None:
         """See `ObjectStore.abort`: sessions and puts use the same temporary name."""
         del session
-        with suppress(NotFoundError), self._directory(name) as (directory, _):
+        with suppress(NotFoundError), self._directory(name) as (directory, leaf):
             files.unlink(files.temporary_name(upload_id), directory)
+            if files.is_claim(directory, leaf, upload_id):
+                files.unlink(leaf, directory)
 
     def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.copy`."""
-        info = self.head(target)
-        meta = replace(meta, size=info.size, crc32c=info.crc32c)
+        value = 0
+        for chunk in self.read(target):
+            value = checksum.crc32c(chunk, value)
+        meta = replace(meta, size=self.head(target).size, crc32c=value)
         with self._directory(name, make=True) as (directory, _):
             self._refuse_existing(directory, name, mode, meta)
-            temporary = files.temporary_name(meta.upload_id)
-            descriptor = files.open_file(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory
-            )
-            with files.closing(descriptor):
-                value = 0
+            with files.new_temporary(directory, meta.upload_id) as (temporary, file):
                 for chunk in self.read(target):
-                    value = checksum.crc32c(chunk, value)
-                    files.write_all(descriptor, chunk, None)
-                self._seal(descriptor, replace(meta, crc32c=value))
-            return self._publish(directory, temporary, name, mode, meta)
+                    files.write_all(file, chunk, None)
+                self._seal(file, meta)
+                return self._publish(directory, temporary, name, mode, meta)
 
     def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.symlink`: relative, so that the tree can be moved as a whole."""
@@ -226,7 +215,7 @@ class LocalStore:
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See `ObjectStore.objects`."""
         for path, name in self._walk():
-            if name.startswith(prefix) and not os.path.basename(path).startswith(files.TEMPORARY):
+            if name.startswith(prefix) and not files.is_temporary(os.path.basename(path)):
                 with suppress(NotFoundError):  # it went away meanwhile
                     yield self.head(name)
 
@@ -268,6 +257,9 @@ class LocalStore:
         *way, leaf = name.split("/")
         if ".." in (*way, leaf):
             msg = f"{name} leads out of {self._root}"
+            raise PermanentError(msg)
+        if make and files.is_temporary(leaf):
+            msg = f"{name} is a name of an unfinished upload, which would be swept: use another"
             raise PermanentError(msg)
         with files.classified(name, self._root):
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -72,6 +72,19 @@ def open_file(leaf: str, flags: int, directory: int) -> int:
     return os.open(leaf, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=directory)
 
 
+@contextmanager
+def new_temporary(directory: int, upload_id: str) -> Iterator[tuple[str, int]]:
+    """Begin the hidden file of an upload; on any error it is removed, since it takes room."""
+    leaf = temporary_name(upload_id)
+    descriptor = open_file(leaf, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, directory)
+    try:
+        with closing(descriptor):
+            yield leaf, descriptor
+    except BaseException:
+        unlink(leaf, directory)
+        raise
+
+
 def open_session(session: str, directory: int) -> int:
     """Open the unfinished file of a session for writing; `SessionLostError` if it is gone."""
     if not is_temporary(session):
@@ -181,9 +194,9 @@ def attribute(descriptor: int, key: str) -> str | None:
 def has_attributes(descriptor: int) -> bool:
     """Tell whether the file system of an open file keeps extended attributes."""
     try:
-        os.listxattr(descriptor)
-    except OSError:
-        return False
+        os.getxattr(descriptor, ATTRIBUTE + "upload_id")
+    except OSError as error:
+        return error.errno == errno.ENODATA  # listing them succeeds also where there can be none
     return True
 
 
