@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -96,7 +95,8 @@ class Scenario:
         with spool as self.spool:
             try:
                 self.train()
-                self.upload_the_rest()
+                self.run("drain", "--timeout", "60s")
+                self.run("verify", "--deep")
             finally:
                 kill_agent(self.workspace.spool)  # else it would wait for more for a while
 
@@ -115,15 +115,6 @@ class Scenario:
         self.say(
             f"training is over: {last['epoch']} epochs, {last['accuracy']:.1%} of test digits right"
         )
-
-    def upload_the_rest(self) -> None:
-        """Drain, remove what kills left unfinished at the destination, and verify."""
-        self.run("drain", "--timeout", "60s")
-        # No other node uploads to this destination, so nothing unfinished there is too young.
-        removed = json.loads(self.run("gc", "--older-than", "0s", "--json"))["removed"]
-        if removed:
-            self.say(f"  it removed {len(removed)} temporary files that kills had left")
-        self.run("verify", "--deep")
 
     def start(self, session: int) -> Trainer:
         """Start a session of the trainer, and wait until it knows where it goes on."""
@@ -175,8 +166,8 @@ class Scenario:
         if not ready():
             raise DemoError(f"the trainer ended before {what}: see {self.workspace.trainer_log}")
 
-    def run(self, verb: str, *options: str) -> str:
-        """Run `uploader VERB` on the spool, tell its exit code, and return what it wrote.
+    def run(self, verb: str, *options: str) -> None:
+        """Run `uploader VERB` on the spool, and tell its exit code.
 
         Raises:
             DemoError: the exit code is not 0.
@@ -186,4 +177,3 @@ class Scenario:
         self.say(f"uploader {verb} {' '.join(options)}: exit code {result.returncode}")
         if result.returncode != 0:
             raise DemoError(f"uploader {verb} failed: {result.stderr.strip()}")
-        return result.stdout
