@@ -52,10 +52,14 @@ def test_a_signal_ends_the_agent_in_good_order(shell: Shell) -> None:
     assert agent.wait(30) == 130
 
 
-def test_log_lines_are_text_or_json(shell: Shell) -> None:
-    """A collector gets one object a line, with the level and the message."""
+def test_every_line_is_json_if_that_is_asked_for(shell: Shell) -> None:
+    """A collector gets one object a line: log lines, the summary of a drain, and an error."""
     shell.put("one")
-    ended = shell.run("run", "--exit-when-idle", "100ms", "--log-format", "json")
-    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    drained = shell.run("drain", "-v", "--log-format", "json")
+    refused = shell.run("cancel", "one", UPLOADER_LOG_FORMAT="json")
+    lines = [json.loads(line) for line in (drained.stderr + refused.stderr).splitlines()]
     assert all({"time", "level", "logger", "message"} == set(line) for line in lines)
-    assert "done: one (7 bytes)" in [line["message"] for line in lines]
+    said = [(line["level"], line["message"][:20]) for line in lines]
+    assert ("info", "done: one (7 bytes)") in said
+    assert ("notice", "uploaded 1 artifact ") in said
+    assert said[-1] == ("error", "uploader: no unfinis")

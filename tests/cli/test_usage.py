@@ -44,6 +44,7 @@ def test_the_help_lists_commands_and_exit_codes(shell: Shell) -> None:
         (["drain", "--workers", "0"], "0 is not in the range"),
         (["init", "--max-bytes", "many"], "not a size: 'many'"),
         (["status"], "name the spool: --spool DIR, or set UPLOADER_SPOOL"),
+        (["init", "--spool", "", "--destination", "file:///x"], "directory is empty text"),
         (["status", "--wrong"], "No such option"),
     ],
 )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import click
 
 from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(cls=flags.Command, epilog="uploader cancel --spool /local/spool ckpt/ep1.pt")
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("selectors", metavar="[ID|NAME]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Everything that has not arrived.")
 @flags.log_options(logging.WARNING)
-def cancel(spool_path: Path | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:
+def cancel(spool_path: str | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:
     """Give up on uploads that wait, are under way, or are dead letters, by id or name.
 
     Their bytes are removed from the spool. One that is under way is shown as active until the

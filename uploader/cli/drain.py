@@ -15,13 +15,11 @@ from uploader.drain.serve import drain_spool
 from uploader.drain.shutdown import StopRequest
 from uploader.drain.supervisor import Ending, Settings
 from uploader.errors import StoreError
-from uploader.observe.log import NOTICE
+from uploader.observe.log import NOTICE, say
 from uploader.observe.progress import DrainProgress
 from uploader.store.opening import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from uploader.spool.spool import Spool
 
 
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 @flags.json_option
 @flags.log_options(NOTICE)
 def drain(
-    spool_path: Path | None,
+    spool_path: str | None,
     timeout: float | None,
     workers: int,
     options: dict[str, Any],
@@ -63,8 +61,8 @@ def drain(
         report = {"ending": ending.value, "reason": reason, "exit_code": int(code)}
         click.echo(json.dumps({**report, "status": status.as_json()}))
     if reason:
-        click.echo(render.refused_text(status, reason), err=True)
-    click.echo(render.drained_text(status, arrived, clock.monotonic() - begun), err=True)
+        say(render.refused_text(status, reason))
+    say(render.drained_text(status, arrived, clock.monotonic() - begun))
     return code
 
 

@@ -74,7 +74,7 @@ spool_option = click.option(
     "--spool",
     "spool_path",
     metavar="DIR",
-    type=click.Path(path_type=Path, readable=False),  # what is wrong with it, the spool says
+    type=click.Path(path_type=str, readable=False),  # what is wrong with it, the spool says
     envvar=config.SPOOL_VARIABLE,
     help=f"The spool's directory. Else ${config.SPOOL_VARIABLE}.",
 )
@@ -182,14 +182,16 @@ def require_selection(selectors: tuple[str, ...], everything: bool) -> None:
         raise click.UsageError("name uploads by id or name, or say --all")
 
 
-def named_spool(spool_path: Path | None, destination: str | None = None) -> Path:
+def named_spool(spool_path: str | None, destination: str | None = None) -> Path:
     """Return the spool that the flags name; with a destination alone, the user's own for it.
 
     Raises:
         click.UsageError: they name none.
     """
-    if spool_path is not None and str(spool_path):
+    if spool_path:
         return Path(os.path.abspath(spool_path))
+    if spool_path is not None:  # `--spool "$UNSET"` must not mean the current directory
+        raise click.UsageError("the spool's directory is empty text; name it: --spool DIR")
     if destination:
         with arguments_blamed(ValueError):
             return config.default_spool(str(url.parse(destination)))
@@ -197,7 +199,7 @@ def named_spool(spool_path: Path | None, destination: str | None = None) -> Path
 
 
 def open_spool(
-    spool_path: Path | None,
+    spool_path: str | None,
     destination: str | None = None,
     options: Mapping[str, Any] | None = None,
     **more: Any,
@@ -211,14 +213,14 @@ def open_spool(
         return Spool(path, destination, options=given, **more)
 
 
-def open_for_reading(spool_path: Path | None) -> Spool:
+def open_for_reading(spool_path: str | None) -> Spool:
     """Open an existing spool without keeping an agent from leaving."""
     return open_spool(spool_path, producer=False)
 
 
 @contextmanager
 def spool_or_destination(
-    spool_path: Path | None, destination: str | None
+    spool_path: str | None, destination: str | None
 ) -> Iterator[tuple[Spool | None, str]]:
     """Open the spool, if there is one, to read from it and from its destination.
 

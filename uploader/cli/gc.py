@@ -19,8 +19,6 @@ from uploader.state import HOLDS_BYTES
 from uploader.store.opening import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from uploader.spool.spool import Spool
 
 OLDER_THAN = 7 * 86400.0  #: seconds; other nodes upload there too, and theirs are known by age only
@@ -38,7 +36,7 @@ OLDER_THAN = 7 * 86400.0  #: seconds; other nodes upload there too, and theirs a
 )
 @flags.json_option
 @flags.log_options(logging.WARNING)
-def gc(spool_path: Path | None, older_than: float, as_json: bool) -> ExitCode:
+def gc(spool_path: str | None, older_than: float, as_json: bool) -> ExitCode:
     """Remove what unfinished uploads left at the destination, and forget old rows of the spool.
 
     What uploads of this spool still need is never removed, nor a dead letter. Files in the spool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode
 from uploader.observe.progress import transfer_progress
 from uploader.readback.get import fetch_from
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(
@@ -28,7 +24,7 @@ uploader get --destination file:///mnt/artifacts ckpt/latest resume.pt   # on a 
 @click.option("--overwrite", is_flag=True, help="Replace DEST if it exists.")
 @flags.log_options(logging.WARNING)
 def get(
-    spool_path: Path | None, destination: str | None, name: str, dest: str, overwrite: bool
+    spool_path: str | None, destination: str | None, name: str, dest: str, overwrite: bool
 ) -> ExitCode:
     """Fetch the artifact NAME into the file (or the directory) DEST.
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from uploader.observe.log import say
 
 
 @click.command(
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 @flags.upload_options
 @flags.log_options(logging.WARNING)
 def init(
-    spool_path: Path | None,
+    spool_path: str | None,
     destination: str | None,
     limits: dict[str, Any],
     options: dict[str, Any],
@@ -40,5 +38,5 @@ def init(
         raise click.UsageError("say where to upload to: --destination URL")
     with flags.open_spool(spool_path, destination, options, producer=False, **limits) as spool:
         click.echo(spool.path)
-        click.echo(f"this spool uploads to {spool.destination}", err=True)
+        say(f"this spool uploads to {spool.destination}")
     return ExitCode.DONE

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode
 from uploader.cli.waiting import wait_for
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 @flags.log_options(logging.WARNING)
 def link(
     *,
-    spool_path: Path | None,
+    spool_path: str | None,
     destination: str | None,
     existing: str,
     name: str,

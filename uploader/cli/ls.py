@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 
 import click
 
 from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode
 from uploader.state import State
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(
@@ -30,7 +26,7 @@ uploader ls --spool /local/spool --name 'ckpt/*' --json""",
 @flags.json_option
 @flags.log_options(logging.WARNING)
 def ls(
-    spool_path: Path | None, state: str | None, glob: str | None, limit: int | None, as_json: bool
+    spool_path: str | None, state: str | None, glob: str | None, limit: int | None, as_json: bool
 ) -> ExitCode:
     """List uploads in the order in which they were spooled: id, state, size, name.
 

@@ -5,6 +5,7 @@ Commands are loaded when they are run: `uploader drain` does not pay for `upload
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.exit_codes import EXPLAINED, PIPE_CLOSED, ExitCode, of_error
+from uploader.observe.log import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,8 +138,8 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _complain(message: str) -> None:
-    one_line = " ".join(message.split())
-    click.echo(f"uploader: {one_line.encode(errors='backslashreplace').decode()}", err=True)
+    one_line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    say(f"uploader: {one_line}", logging.ERROR)
 
 
 def _asks_for_details(arguments: Sequence[str]) -> bool:

@@ -12,10 +12,10 @@ from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode
 from uploader.cli.waiting import wait_for
 from uploader.errors import SourceChangedError
+from uploader.observe.log import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from uploader.spool.spool import Spool
 
@@ -43,7 +43,7 @@ uploader put --spool /local/spool -r samples/ run7/samples""",
 @flags.log_options(logging.WARNING)
 def put(
     *,
-    spool_path: Path | None,
+    spool_path: str | None,
     destination: str | None,
     file: str,
     name: str | None,
@@ -74,7 +74,7 @@ def put(
                 if not recursive:
                     raise
                 failed = True
-                click.echo(f"uploader: not spooled: {flags.message_of(error)}", err=True)
+                say(f"uploader: not spooled: {flags.message_of(error)}")
         if wait:
             wait_for(spool, ids, timeout)
     return ExitCode.USAGE if failed else ExitCode.DONE

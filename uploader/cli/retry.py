@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import click
 
 from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode
+from uploader.observe.log import say
 from uploader.spool.ownership import agent_owner
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("selectors", metavar="[ID|NAME]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @flags.log_options(logging.WARNING)
-def retry(spool_path: Path | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:
+def retry(spool_path: str | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:
     """Put dead letters back to ready, by id or name; dead symlinks to them come along.
 
     One that a newer version of its name has replaced meanwhile ends as superseded instead.
@@ -36,7 +33,5 @@ def retry(spool_path: Path | None, selectors: tuple[str, ...], everything: bool)
             click.echo(render.upload_line(upload))
         if chosen and agent_owner(spool.path) is None:
             upload_them = render.command_text("drain", spool.path)
-            click.echo(
-                f"nobody uploads from this spool now; to upload them: {upload_them}", err=True
-            )
+            say(f"nobody uploads from this spool now; to upload them: {upload_them}")
     return ExitCode.DONE

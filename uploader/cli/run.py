@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,6 @@ from uploader.drain.serve import run_agent
 from uploader.drain.shutdown import StopRequest
 from uploader.drain.supervisor import Settings
 from uploader.errors import SpoolBusyError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +28,7 @@ _log = logging.getLogger(__name__)
 @flags.upload_options
 @flags.log_options(logging.INFO)
 def run(
-    spool_path: Path | None,
+    spool_path: str | None,
     workers: int,
     exit_when_idle: float | None,
     options: dict[str, Any],

@@ -14,8 +14,6 @@ from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from uploader.spool.spool import Spool
 
 CLEAR = "\033[H\033[J"  #: to the corner of the terminal, and clear what follows
@@ -35,7 +33,7 @@ _pause = threading.Event()
 )
 @flags.json_option
 @flags.log_options(logging.WARNING)
-def status(spool_path: Path | None, watch: bool, interval: float, as_json: bool) -> ExitCode:
+def status(spool_path: str | None, watch: bool, interval: float, as_json: bool) -> ExitCode:
     """Show counts, bytes, the age of the oldest upload, what is under way, and dead letters.
 
     With --watch and --json, one JSON object a line.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +13,6 @@ from uploader.observe.progress import counting_progress
 from uploader.readback.verify import verify_spool
 from uploader.store.opening import open_store
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @click.command(cls=flags.Command, epilog="uploader verify --spool /local/spool --deep")
 @flags.spool_option
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--name", "glob", default="*", help="Only names that match, as 'ckpt/*'.")
 @flags.json_option
 @flags.log_options(logging.WARNING)
-def verify(spool_path: Path | None, deep: bool, glob: str, as_json: bool) -> ExitCode:
+def verify(spool_path: str | None, deep: bool, glob: str, as_json: bool) -> ExitCode:
     """Compare what the destination holds with what was uploaded.
 
     For each artifact, its newest upload that arrived: is the object there, is it this upload's,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from uploader import clock
 from uploader.cli import render
 from uploader.errors import UploadFailedError
+from uploader.observe.log import say
 from uploader.spool.ownership import agent_owner
 
 if TYPE_CHECKING:
@@ -29,11 +28,8 @@ def wait_for(spool: Spool, upload_ids: Sequence[str], timeout: float | None) -> 
         TimeoutError: one has yet to end.
     """
     if upload_ids and agent_owner(spool.path) is None:
-        click.echo(
-            "uploader: nobody uploads from this spool now; in another shell: "
-            + render.command_text("drain", spool.path),
-            err=True,
-        )
+        how = render.command_text("drain", spool.path)
+        say(f"uploader: nobody uploads from this spool now; in another shell: {how}")
     deadline = None if timeout is None else clock.monotonic() + timeout
     failed = []
     for upload_id in upload_ids:

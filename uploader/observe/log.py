@@ -29,6 +29,15 @@ def set_up(level: int, *, verbose: int = 0, quiet: int = 0, log_format: str = "t
     logger.setLevel(max(logging.DEBUG, level + STEP * (quiet - verbose)))
 
 
+def say(text: str, level: int = NOTICE) -> None:
+    """Tell a person how it ended: as it is, or as one record where the lines are JSON."""
+    logger = logging.getLogger("uploader")
+    if any(isinstance(handler.formatter, _Json) for handler in logger.handlers):
+        logger.log(level, "%s", text)
+    else:
+        sys.stderr.write(f"{text}\n")
+
+
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # generic only in the stubs
     """Writes to whatever stderr is now: a progress bar puts itself in its place for a while."""
 

@@ -89,8 +89,8 @@ def _problems(store: ObjectStore, upload: Upload, *, deep: bool) -> Iterator[tup
     looks = _symlink_problems if upload.kind is Kind.SYMLINK else _file_problems
     try:
         yield from looks(store, upload, deep)
-    except NotFoundError as error:
-        yield MISSING, str(error)
+    except NotFoundError:
+        yield MISSING, "nothing at the destination has the name"
     except PermanentError as error:
         yield UNREADABLE, str(error)
 
@@ -112,6 +112,7 @@ def _symlink_problems(store: ObjectStore, upload: Upload, deep: bool) -> Iterato
     if isinstance(found, str):
         if found != upload.target:
             yield TARGET, f"it points to {found}, and was logged to point to {upload.target}"
+            return
     elif found.upload_id not in (None, upload.id):
         yield REPLACED, f"the object is of another upload, {found.upload_id}"
     else:  # a copy
@@ -119,7 +120,9 @@ def _symlink_problems(store: ObjectStore, upload: Upload, deep: bool) -> Iterato
         return
     try:
         try_in_step(lambda: alias.resolve(store, upload.name))
-    except (NotFoundError, PermanentError) as error:
+    except NotFoundError:  # its text names the pointer that was tried last, which confuses
+        yield TARGET, f"it leads nowhere: {upload.target} is not at the destination"
+    except PermanentError as error:
         yield TARGET, f"it leads nowhere: {error}"
 
 
