@@ -5,11 +5,13 @@ Only options that are not secret exist here; they are stored in the spool in the
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uploader.clock import parse_duration
 from uploader.model import SymlinkMode
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 SPOOL_VARIABLE = "UPLOADER_SPOOL"
 MIB = 1 << 20
+
+_WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ def default_spool(destination: str) -> Path:
 
 def parse_size(text: str | int) -> int:
     """Return the bytes in `1048576`, `8MiB`, `2 GB`; `ValueError` says what is expected."""
-    if isinstance(text, int):
+    if isinstance(text, int) and text >= 0:
         return text
+    text = str(text)
     number = text.strip().rstrip("BbIi")
     power = "KMGT".find(number[-1:].upper()) + 1 if number[-1:].isalpha() else 0
     base = 1000 if text.strip()[-2:-1].upper() in "KMGT" and text.strip()[-1:] in "Bb" else 1024
@@ -84,7 +89,7 @@ def parse_size(text: str | int) -> int:
         value = float(number[: -1 if power else None])
     except ValueError:
         value = -1.0
-    if value < 0 or (number[-1:].isalpha() and not power):
+    if not 0 <= value < math.inf or (number[-1:].isalpha() and not power):
         msg = f"not a size: {text!r}; write bytes, or a number with KiB, MiB, GiB or TiB"
         raise ValueError(msg)
     return int(value * base**power)
@@ -94,13 +99,14 @@ def _typed(key: str, value: Any) -> Any:
     try:
         if key == "symlink_mode":
             return SymlinkMode(value)
-        if key == "part_size":
-            return parse_size(value)
         if key == "keep_done":
-            return float(value)
+            return parse_duration(str(value))
         if key == "allow_unsafe_create":
-            return value in (True, "1", "true", "yes")
-        number = int(value)
+            return _WORDS[str(value).lower()]
+        number = parse_size(value) if key == "part_size" else int(value)
+    except KeyError as error:
+        msg = f"option {key}: write yes or no, not {value!r}"
+        raise ValueError(msg) from error
     except ValueError as error:
         msg = f"option {key}: {error}"
         raise ValueError(msg) from error

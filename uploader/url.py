@@ -34,12 +34,15 @@ def parse(url: str) -> Destination:
         msg = "the destination is empty; write a URL, as file:///mnt/artifacts"
         raise ValueError(msg)
     if "://" not in url:
-        return Destination("file", "", os.path.abspath(url))
+        return _file(url, "", os.path.abspath(url))
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         msg = f"unknown destination {url!r}: this version uploads to {', '.join(SCHEMES)}://"
         raise ValueError(msg)
     if parts.scheme == "file":
+        if parts.query or parts.fragment:  # what follows would be cut off: another directory
+            msg = f"bad destination {url!r}: in a file URL write ? as %3F and # as %23"
+            raise ValueError(msg)
         return _file(url, parts.netloc, unquote(parts.path))
     return Destination(parts.scheme, parts.netloc, unquote(parts.path).strip("/"))
 

@@ -162,11 +162,12 @@ class ActiveUpload:
             self._cut_rest()
 
     def _cut_rest(self) -> None:
-        """List the parts that the store does not have yet."""
-        have = {(part.number, part.size) for part in self.sent}
+        """List the parts that the store does not have yet, or not as they are cut here."""
         parts = plan.parts_of(self.upload.size or 0, self.part_size)
-        self._todo = deque(part for part in parts if (part.number, part.size) not in have)
-        self.sent = [part for part in self.sent if part.number <= len(parts)]
+        wanted = {(part.number, part.size) for part in parts}
+        self.sent = [part for part in self.sent if (part.number, part.size) in wanted]
+        have = {part.number for part in self.sent}
+        self._todo = deque(part for part in parts if part.number not in have)
         self._cut = True
 
     @property

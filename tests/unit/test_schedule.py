@@ -1,0 +1,116 @@
+"""Hold the choice of what to do next, and how much of it at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.uploads import make_upload
+from uploader.drain.schedule import LARGE_AT_ONCE, Room, part_places, pick
+from uploader.drain.throttle import Throttle
+from uploader.model import Upload
+
+LARGE = 100
+
+
+def is_large(upload: Upload) -> bool:
+    """Tell large from small, in this test."""
+    return (upload.size or 0) >= LARGE
+
+
+def uploads(*sizes: int) -> list[Upload]:
+    """Return candidates in enqueue order."""
+    return [make_upload(seq=seq, size=size) for seq, size in enumerate(sizes, start=1)]
+
+
+def picked(*sizes: int, count: int = 9, active: int = 0, smallest_first: bool = False) -> list[int]:
+    """Return the sizes that are picked of some."""
+    chosen = pick(uploads(*sizes), count, active, is_large, smallest_first=smallest_first)
+    return [upload.size or 0 for upload in chosen]
+
+
+def test_uploads_are_picked_in_the_order_in_which_they_came() -> None:
+    """As many as there is room for."""
+    assert picked(3, 1, 2, count=2) == [3, 1]
+
+
+def test_only_a_few_large_files_are_under_way_at_once() -> None:
+    """So that each is finished soon; small ones go past those that wait."""
+    assert picked(100, 200, 300, 1, 2) == [100, 200, 1, 2]
+    assert picked(100, 1, active=LARGE_AT_ONCE) == [1]
+    assert picked(100, 200, 1, active=LARGE_AT_ONCE - 1) == [100, 1]
+
+
+def test_with_a_deadline_the_smallest_go_first() -> None:
+    """As many artifacts as possible arrive whole; of equals the older."""
+    assert picked(50, 200, 7, 7, 1, smallest_first=True, count=4) == [1, 7, 7, 50]
+    same = pick(uploads(7, 7), 1, 0, is_large, smallest_first=True)
+    assert [upload.seq for upload in same] == [1]
+
+
+rooms = st.builds(
+    Room, free=st.integers(0, 16), limit=st.integers(1, 16), parts=st.integers(0, 16)
+).filter(lambda room: room.free <= room.limit and room.parts <= room.limit - room.free)
+
+
+@given(rooms)
+def test_parts_take_all_workers_when_nothing_small_waits(room: Room) -> None:
+    """One large file is as fast as the machine."""
+    assert part_places(room, small_waits=False, parts_turn=False) == room.free
+
+
+@given(rooms)
+def test_parts_leave_a_quarter_of_the_workers_to_what_is_small(room: Room) -> None:
+    """At least one; and they never take more than is free."""
+    places = part_places(room, small_waits=True, parts_turn=False)
+    assert 0 <= places <= room.free
+    if room.limit > 1 and places:
+        assert room.parts + places <= room.limit - max(1, room.limit // 4)
+
+
+def test_a_single_worker_takes_turns() -> None:
+    """A large file neither blocks the small ones nor waits for the last of them."""
+    room = Room(free=1, limit=1, parts=0)
+    assert part_places(room, small_waits=True, parts_turn=True) == 1
+    assert part_places(room, small_waits=True, parts_turn=False) == 0
+
+
+def test_four_workers_are_shared_three_to_one() -> None:
+    """The example of the design page."""
+    assert part_places(Room(4, 4, 0), small_waits=True, parts_turn=False) == 3
+    assert part_places(Room(1, 4, 3), small_waits=True, parts_turn=False) == 0
+
+
+def test_a_throttled_store_gets_half_and_then_slowly_more() -> None:
+    """One step more after as many successes in a row as there are steps allowed."""
+    throttle = Throttle(8)
+    limits = [throttle.limit]
+    throttle.complained()
+    limits.append(throttle.limit)
+    for _ in range(4):
+        throttle.succeeded()
+    limits.append(throttle.limit)
+    for _ in range(4):
+        throttle.succeeded()
+    limits.append(throttle.limit)
+    assert limits == [8, 4, 5, 5]
+
+
+@given(st.lists(st.booleans(), max_size=200), st.integers(1, 16))
+def test_a_throttle_stays_between_one_and_the_most(answers: list[bool], most: int) -> None:
+    """Whatever the store says, something goes on, and never more than was asked for."""
+    throttle = Throttle(most)
+    for well in answers:
+        (throttle.succeeded if well else throttle.complained)()
+        assert 1 <= throttle.limit <= most
+
+
+def test_a_store_that_stopped_complaining_gets_all_again() -> None:
+    """The way back up ends where it began."""
+    throttle = Throttle(4)
+    throttle.complained()
+    throttle.complained()
+    assert throttle.limit == 1
+    for _ in range(1 + 2 + 3):
+        throttle.succeeded()
+    assert throttle.limit == 4
