@@ -235,7 +235,8 @@ class LocalStore:
             if not files.is_temporary(leaf) or leaf in keep:
                 continue
             with suppress(FileNotFoundError):
-                if clock.now() - os.lstat(path).st_mtime >= older_than:
+                # The time of change: that of modification is the source's, once an object is sealed.
+                if clock.now() - os.lstat(path).st_ctime >= older_than:
                     os.unlink(path)
                     swept.append(name)
         return swept
