@@ -235,7 +235,7 @@ class LocalStore:
             if not files.is_temporary(leaf) or leaf in keep:
                 continue
             with suppress(FileNotFoundError):
-                # The time of change: that of modification is the source's, once an object is sealed.
+                # ctime: a sealed object has the mtime of its source, which may be years ago.
                 if clock.now() - os.lstat(path).st_ctime >= older_than:
                     os.unlink(path)
                     swept.append(name)
