@@ -114,10 +114,15 @@ class Shell:
         return json.loads(self.run(command, "--json", *arguments).stdout)
 
     def make_dead(self, name: str, content: str = "content") -> str:
-        """Spool a file that the destination refuses for good, and let it be tried."""
+        """Spool a file whose name is taken at the destination, and let it be tried."""
+        self.occupy(name)
         upload_id = self.put(name, content)
-        assert self.run("drain", UPLOADER_FAULTS=f"refuse={name}").returncode == 3
+        assert self.run("drain", "--workers", 1).returncode == 3
         return upload_id
+
+    def occupy(self, name: str) -> pathlib.Path:
+        """Have somebody else's object under a name, which is never replaced without overwrite."""
+        return self.file("somebody else's", f"remote/{name}")
 
     def wait_until(self, holds: Callable[[], object], seconds: float = 30) -> None:
         """Wait for another process: look again and again until it is so."""

@@ -47,16 +47,14 @@ def test_a_bad_name_in_a_link_is_refused(shell: Shell) -> None:
     """As target and as name."""
     shell.spool().close()
     _refused(shell, shell.run("link", "../x", "latest"), "contains '..'")
-    _refused(shell, shell.run("link", "x", "a//b"), "empty or '.' segment")
     _refused(shell, shell.run("link", "x", "latest.symlink"), "leave out '.symlink'")
 
 
 def test_a_symlink_file_must_hold_a_name(shell: Shell) -> None:
     """Its text is the target: a bad name there is refused like any other."""
     shell.spool().close()
-    for text, words in (("../x", "contains '..'"), (b"\xff", "not UTF-8"), ("", "is empty")):
-        source = shell.file(text, "latest.symlink")
-        _refused(shell, shell.run("put", source), words)
+    source = shell.file("../x", "latest.symlink")
+    _refused(shell, shell.run("put", source), "contains '..'")
 
 
 def test_a_file_that_is_not_there_is_refused(shell: Shell) -> None:
@@ -70,12 +68,6 @@ def test_a_fifo_is_refused_and_not_waited_for(shell: Shell) -> None:
     shell.spool().close()
     os.mkfifo(shell.folder / "fifo")
     _refused(shell, shell.run("put", "fifo", "one"), "fifo: not a regular file")
-
-
-def test_a_device_is_refused(shell: Shell) -> None:
-    """Like a FIFO: /dev/zero would never end."""
-    shell.spool().close()
-    _refused(shell, shell.run("put", "/dev/zero", "one"), "/dev/zero: not a regular file")
 
 
 def test_an_unreadable_file_is_refused(shell: Shell) -> None:

@@ -38,12 +38,13 @@ def test_exit_code_0_for_a_spool_with_nothing_in_it(shell: Shell) -> None:
 
 def test_exit_code_3_says_that_dead_letters_remain(shell: Shell) -> None:
     """The dead letter is named with its reason and the command that mends it; the rest arrives."""
+    shell.occupy("taken")
     shell.put("good")
-    dead = shell.put("bad")
-    ended = shell.run("drain", UPLOADER_FAULTS="refuse=bad")
+    dead = shell.put("taken")
+    ended = shell.run("drain")
     assert ended.returncode == 3
     assert (shell.remote / "good").exists()
-    assert f"{dead}  bad: injected: bad is refused (permanent)" in ended.stderr
+    assert f"{dead}  taken: taken already exists, but overwrite was set to False" in ended.stderr
     assert f"uploader retry --spool {shell.spool_path} --all" in ended.stderr
 
 
@@ -86,14 +87,15 @@ def test_exit_code_130_says_that_it_was_interrupted(shell: Shell, number: signal
 def test_json_is_the_one_thing_on_stdout(shell: Shell) -> None:
     """The report has the ending, the reason, the exit code and the whole status."""
     shell.put("one", "1")
-    shell.put("bad", "22")
-    ended = shell.run("drain", "--json", UPLOADER_FAULTS="refuse=bad")
+    shell.occupy("taken")
+    shell.put("taken", "22")
+    ended = shell.run("drain", "--json")
     report = json.loads(ended.stdout)
     assert set(report) == {"ending", "reason", "exit_code", "status"}
     assert (report["ending"], report["reason"], report["exit_code"]) == ("empty", None, 3)
     assert set(report["status"]) == STATUS_KEYS
     assert report["status"]["counts"]["done"] == 1
-    assert [one["name"] for one in report["status"]["dead"]] == ["bad"]
+    assert [one["name"] for one in report["status"]["dead"]] == ["taken"]
 
 
 def test_python_reads_the_same_report(shell: Shell) -> None:

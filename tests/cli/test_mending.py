@@ -18,13 +18,14 @@ SESSION = ".uploader-" + "0" * 32  #: how the local store names an unfinished ob
 
 def test_retry_puts_dead_letters_back(shell: Shell) -> None:
     """By id, by name or all; it says what to run when nobody uploads."""
-    upload = shell.make_dead("bad")
-    ended = shell.run("retry", "bad")
+    upload = shell.make_dead("taken")
+    (shell.remote / "taken").unlink()
+    ended = shell.run("retry", "taken")
     assert ended.returncode == 0
     assert ended.stdout.split()[:2] == [upload, "ready"]
     assert f"uploader drain --spool {shell.spool_path}" in ended.stderr
     assert shell.run("drain").returncode == 0
-    assert (shell.remote / "bad").exists()
+    assert (shell.remote / "taken").read_text() == "content"
 
 
 def test_cancel_gives_up_and_frees_the_bytes(shell: Shell) -> None:

@@ -91,10 +91,11 @@ def test_wait_says_when_nobody_uploads_and_ends_at_its_timeout(shell: Shell) -> 
 def test_wait_fails_with_a_dead_letter(shell: Shell) -> None:
     """Exit code 3, with the destination's own words."""
     shell.spool().close()
-    shell.start_supervisor("run", "--workers", 1, UPLOADER_FAULTS="refuse=bad")
-    ended = shell.run("put", "--wait", shell.file(), "bad")
+    shell.occupy("taken")
+    shell.start_supervisor("run", "--workers", 1)
+    ended = shell.run("put", "--wait", shell.file(), "taken")
     assert ended.returncode == 3
-    assert "bad is dead: injected: bad is refused" in ended.stderr
+    assert "taken is dead: taken already exists, but overwrite was set to False" in ended.stderr
 
 
 def test_a_pending_name_is_refused_unless_it_is_overwritten(shell: Shell) -> None:
@@ -153,15 +154,21 @@ def test_a_symlink_file_is_spooled_as_the_symlink(shell: Shell) -> None:
     ],
 )
 def test_what_cannot_be_is_an_error_of_usage(
-    shell: Shell, arguments: list[str], message: str
+    shell: Shell,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Exit code 2 and one line that says what to do; nothing is spooled."""
     shell.file()
     shell.spool().close()
-    ended = shell.run(*arguments)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("uploader: ")
-    assert ended.stderr.count("\n") == 1
-    assert message in ended.stderr
+    monkeypatch.chdir(shell.folder)
+    with shell.in_process() as run_command:
+        assert run_command([*arguments, "--spool", str(shell.spool_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("uploader: ")
+    assert said.count("\n") == 1
+    assert message in said
     with shell.spool() as spool:
         assert spool.uploads() == []

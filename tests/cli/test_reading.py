@@ -55,17 +55,18 @@ def test_status_shows_the_agent_and_what_is_under_way(shell: Shell) -> None:
 
 def test_a_dead_letter_is_shown_with_what_mends_it(shell: Shell) -> None:
     """To people with the command; to programs with its class and the store's own message."""
-    upload = shell.make_dead("bad")
+    upload = shell.make_dead("taken")
+    error = "taken already exists, but overwrite was set to False; nothing was replaced"
     assert shell.json("status")["dead"] == [
         {
             "id": upload,
-            "name": "bad",
-            "error_class": "permanent",
-            "error": "injected: bad is refused",
+            "name": "taken",
+            "error_class": "conflict",
+            "error": error,
         }
     ]
     text = shell.run("status").stdout
-    assert f"{upload}  bad: injected: bad is refused (permanent)" in text
+    assert f"{upload}  taken: {error} (conflict)" in text
     assert f"uploader retry --spool {shell.spool_path} --all" in text
     assert "\x1b" not in text
 

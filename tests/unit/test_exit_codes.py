@@ -89,9 +89,10 @@ def test_an_ending_and_what_it_left_make_the_code(
     assert of_ending(ending, status) == code
 
 
-def test_a_drain_that_ended_while_somebody_put_more_has_not_lost_it() -> None:
-    """What came after the last look is not what this drain was asked for."""
-    assert of_ending(Ending.EMPTY, WAITING) is ExitCode.DONE
+def test_a_drain_that_ended_as_somebody_put_more_does_not_say_that_all_arrived() -> None:
+    """A launcher that reads 0 throws the spool away."""
+    assert of_ending(Ending.EMPTY, WAITING) is ExitCode.WORK_REMAINS
+    assert of_ending(Ending.EMPTY, BOTH) is ExitCode.WORK_REMAINS
 
 
 def test_each_code_is_explained() -> None:

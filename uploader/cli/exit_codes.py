@@ -35,7 +35,7 @@ Exit codes:
     1  internal error
     2  usage: bad arguments, a bad name or file, another destination than the spool's
     3  dead letters remain; of verify: something is missing or wrong
-    4  the deadline passed and work remains
+    4  work remains: the deadline passed, or more was put in meanwhile
     5  the destination refused, or cannot be reached
     6  not a spool, a damaged one, or one of a newer version
     7  the spool is full
@@ -66,8 +66,7 @@ def of_ending(ending: Ending, status: Status) -> ExitCode:
     """Return the code of a `drain` or `run` that ended so and left the spool in this state."""
     if ending.value == "refused":
         return ExitCode.REFUSED
-    if status.pending and ending.value == "interrupted":
-        return ExitCode.INTERRUPTED
-    if status.pending and ending.value == "deadline":
-        return ExitCode.WORK_REMAINS
+    if status.pending:  # whatever the reason: also what was put in just as the drain left
+        interrupted = ending.value == "interrupted"
+        return ExitCode.INTERRUPTED if interrupted else ExitCode.WORK_REMAINS
     return ExitCode.DEAD_LETTERS if status.dead else ExitCode.DONE
