@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.cli.shell import Shell
@@ -86,6 +88,20 @@ def test_wait_says_when_nobody_uploads_and_ends_at_its_timeout(shell: Shell) -> 
     assert "nobody uploads from this spool now; in another shell: uploader drain" in ended.stderr
     assert "one is still ready after 0.05 s; it is safe in the spool" in ended.stderr
     assert shell.state(ended.stdout.strip()) == "ready"
+
+
+def test_ctrl_c_ends_the_wait_and_loses_nothing(shell: Shell) -> None:
+    """Exit code 130 and one line; what was put stays in the spool."""
+    shell.spool().close()
+    waiting = shell.start("put", "--wait", shell.file(), "one")
+    assert waiting.stdout is not None
+    assert waiting.stderr is not None
+    upload = waiting.stdout.readline().strip()
+    assert "nobody uploads" in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(30) == 130
+    assert waiting.stderr.read() == "uploader: interrupted\n"
+    assert shell.state(upload) == "ready"
 
 
 def test_wait_fails_with_a_dead_letter(shell: Shell) -> None:

@@ -110,6 +110,15 @@ def test_a_drain_loads_no_rich_and_no_sdk(shell: Shell) -> None:
     assert not {"rich", "boto3", "google.cloud", "uploader.cli.get", "numpy"} & set(loaded)
 
 
+def test_a_worker_that_imports_the_entry_point_pays_nothing() -> None:
+    """`multiprocessing` may import the program's main module again in each worker."""
+    program = "import uploader.__main__, sys; print({'click', 'uploader.cli'} & set(sys.modules))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert ended.stdout.strip() == "set()"
+
+
 def test_a_reader_that_leaves_is_no_error(shell: Shell) -> None:
     """`uploader ls | head`: it ends as other programs do, and says nothing."""
     with shell.spool() as spool:
