@@ -248,12 +248,7 @@ class Ledger:
         Return the state that it is in now.
         """
         with self._journal.transaction():
-            if self._rows("newer_version", name=upload.name, seq=upload.seq):
-                self._move("supersede_dead", seq=upload.seq, now=clock.now())
-            else:
-                self._revive(upload.seq)
-                for (seq,) in self._rows("dead_links_to", name=upload.name, seq=upload.seq):
-                    self._revive(seq)
+            self._retry(upload)
         return self.upload(upload.seq).state
 
     def cancel(self, upload: Upload) -> bool:
@@ -266,9 +261,13 @@ class Ledger:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _revive(self, seq: int) -> None:
-        if self._move("revive", seq=seq):
-            self._journal.put_back(seq)
+    def _retry(self, upload: Upload) -> None:
+        if self._rows("newer_version", name=upload.name, seq=upload.seq):
+            self._move("supersede_dead", seq=upload.seq, now=clock.now())
+        elif self._move("revive", seq=upload.seq):
+            self._journal.put_back(upload.seq)
+            for seq in self._seqs("dead_links_to", name=upload.name, seq=upload.seq):
+                self._retry(self.upload(seq))
 
     def _seqs(self, statement: str, /, **parameters: Any) -> list[int]:
         return [row[0] for row in self._rows(statement, **parameters)]
