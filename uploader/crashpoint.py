@@ -2,8 +2,10 @@
 
 A crash test sets `UPLOADER_CRASH_AT=name` or `name:3` (the third time); the process then ends
 itself there with SIGKILL, as a preemption would. `UPLOADER_CRASH_ONCE=PATH` has it happen once
-over all processes: the first makes the file. Without the variables a point costs one comparison. The names are listed here, so that a test can go through all of them and a point that
-is taken out of the code leaves a test red.
+over all processes: the first makes the file. Without the variables a point costs one comparison.
+
+The names are listed here, so that a test can go through all of them, and a point that is taken out
+of the code leaves a test red.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Receipt:
     version: str | None = None  #: version id or generation, where the store keeps versions
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form that is stored and shown."""
+        """Return the form that is stored."""
         return asdict(self)
 
 
@@ -128,7 +128,7 @@ class Upload:
             "target": self.target,
             "overwrite": self.overwrite,
             "size": self.size,
-            "crc32c": None if self.crc32c is None else f"{self.crc32c:08x}",
+            "crc32c": _hex(self.crc32c),
             "state": self.state.value,
             "attempts": self.attempts,
             "not_before": self.not_before,
@@ -136,8 +136,17 @@ class Upload:
             "error": self.error,
             "enqueued_at": self.enqueued_at,
             "finished_at": self.finished_at,
-            "receipt": self.receipt.as_json() if self.receipt else None,
+            "receipt": self._receipt_as_json(),
         }
+
+    def _receipt_as_json(self) -> dict[str, Any] | None:
+        if self.receipt is None:
+            return None
+        return self.receipt.as_json() | {"crc32c": _hex(self.receipt.crc32c)}
+
+
+def _hex(crc32c: int | None) -> str | None:
+    return None if crc32c is None else f"{crc32c:08x}"
 
 
 @dataclass(frozen=True, slots=True)

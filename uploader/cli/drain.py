@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from uploader import clock
 from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode, of_ending
-from uploader.drain.gate import PREPARED
 from uploader.drain.serve import drain_spool
 from uploader.drain.shutdown import StopRequest
-from uploader.drain.supervisor import Ending, Settings
-from uploader.errors import StoreError
+from uploader.drain.supervisor import Settings
 from uploader.observe.log import NOTICE, say
 from uploader.observe.progress import DrainProgress
-from uploader.store.opening import open_store
-
-if TYPE_CHECKING:
-    from uploader.spool.spool import Spool
 
 
 @click.command(cls=flags.Command, epilog="uploader drain --spool /local/spool --timeout 25m")
@@ -53,8 +47,8 @@ def drain(
     stop.install()
     with flags.open_spool(spool_path, options=options, producer=False) as spool:
         with DrainProgress(spool) as progress:
-            ending = drain_spool(spool, Settings(workers, deadline=deadline), stop, progress.tick)
-        reason = _refusal(spool) if ending is Ending.REFUSED else None
+            drained = drain_spool(spool, Settings(workers, deadline=deadline), stop, progress.tick)
+        ending, reason = drained.ending, drained.refusal
         status, arrived = spool.status(), progress.arrived()
     code = of_ending(ending, status)
     if as_json:
@@ -64,15 +58,3 @@ def drain(
         say(render.refused_text(status, reason))
     say(render.drained_text(status, arrived, clock.monotonic() - begun))
     return code
-
-
-def _refusal(spool: Spool) -> str:
-    """Ask the destination once more, for its own words."""
-    store = open_store(spool.destination)
-    try:
-        store.prepare(first=spool.setting(PREPARED) is None)
-    except StoreError as error:
-        return str(error)
-    finally:
-        store.close()
-    return "it refused a moment ago and does not refuse now; drain again"

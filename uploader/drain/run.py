@@ -65,7 +65,7 @@ def drain(
     command = [sys.executable, "-m", "uploader", "drain", "--json", "--spool", str(spool)]
     command += ["--workers", str(workers)]
     if timeout is not None:
-        command += ["--timeout", str(timeout)]
+        command += ["--timeout", f"{timeout:.3f}s"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     try:
         report = json.loads(ended.stdout)

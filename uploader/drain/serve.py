@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uploader import clock
@@ -27,19 +28,28 @@ WAIT = 0.05  #: seconds between looks at who has the lock
 _pause = threading.Event()
 
 
+@dataclass(frozen=True)
+class Drained:
+    """How a drain ended."""
+
+    ending: Ending
+    refusal: str | None = None  #: the destination's own words, if it refused
+
+
 def drain_spool(
     spool: Spool, settings: Settings, stop: StopRequest, on_tick: Callable[[], None]
-) -> Ending:
+) -> Drained:
     """Upload everything, or wait until the agent has; return why it ended."""
     lock = SupervisorLock(spool.layout)
     try:
         while not lock.try_acquire(settings.workers):
             ending = _watched(spool, settings, stop)
             if ending:
-                return ending
+                return Drained(ending)
             on_tick()
             _pause.wait(WAIT)
-        return Supervisor(spool, lock, settings, stop, on_tick=on_tick).run()
+        supervisor = Supervisor(spool, lock, settings, stop, on_tick=on_tick)
+        return Drained(supervisor.run(), supervisor.refusal)
     finally:
         lock.release()
 

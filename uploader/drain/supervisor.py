@@ -134,6 +134,11 @@ class Supervisor:
         sweep(self._spool.layout, self._ledger)
         return ending
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the destination refused, in its own words."""
+        return self._gate.refused
+
     # -- the turn of the loop -------------------------------------------------------------------
 
     def _ending(self) -> Ending | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from uploader import clock
 from uploader.drain.steps import Tidy
+from uploader.errors import ErrorClass
 
 if TYPE_CHECKING:
     from uploader.drain.steps import Answer
@@ -22,6 +23,7 @@ AT_ONCE = 16  #: uploads looked up at a time
 TRIES = 5  #: after which it is left to `uploader gc`
 PAUSE = 0.5  #: seconds before a failed try is made again
 
+_FINAL = {ErrorClass.PERMANENT, ErrorClass.CONFLICT}
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +70,8 @@ class Tidying:
             self._ledger.tidied(seq)
             return
         self._failures[seq] += 1
-        if self._failures[seq] < TRIES:
+        passes = answer.failure.error_class not in _FINAL
+        if passes and self._failures[seq] < TRIES:
             self._todo[seq] = step
             self._not_before = clock.monotonic() + PAUSE
             return
