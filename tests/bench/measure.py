@@ -1,7 +1,7 @@
 """Measures peers in turns, and says what came out: medians, 99th percentiles, ratios, targets.
 
-- Peers take turns within each round (A B C, B C A, ...): what else the machine does meanwhile
-  falls on all of them, and nobody always comes after the same neighbour.
+- Peers take turns within each round, in another order each time: what else the machine does
+  meanwhile falls on all of them, and nobody always comes after the same neighbour.
 - A ratio or a difference is taken within each round, and then the median of those: a slow minute
   slows both sides of a pair, where it would move one of two medians.
 - Only `run` of a peer is on the clock; `prepare` and `clean` are not.
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+SEED = 1  #: of the orders in which peers take turns, so that two runs differ by the machine alone
 
 
 def _nothing() -> None:
@@ -144,9 +148,9 @@ _ROW = "{:<32} {:<24} {:>10} {:>10} {:>8} {:>11} {:>7}"
 def take_turns(case: str, peers: Sequence[Peer], rounds: int) -> list[Series]:
     """Run each peer once a round; return their times. One round before them is not counted."""
     series = [Series(case, peer.name) for peer in peers]
+    orders = random.Random(SEED)
     for number in range(-1, rounds):
-        for turn in range(len(peers)):
-            place = (number + turn) % len(peers)
+        for place in orders.sample(range(len(peers)), len(peers)):
             seconds = _timed(peers[place])
             if number >= 0:
                 series[place].seconds.append(seconds)
