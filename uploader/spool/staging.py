@@ -31,7 +31,9 @@ from uploader.spool.layout import FILE_MODE, sync_directory
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
 
-CHUNK = 1 << 20  #: bytes copied at a time; a checksum block is a multiple of it
+#: Bytes copied at a time; a checksum block is a multiple of it. The kernel takes page cache in
+#: pieces of what is written at once; large ones can cost 2 s a GiB where a host took memory back.
+CHUNK = 64 << 10
 WRITEBACK = 8 << 20  #: bytes after which the disk is asked to begin writing, while we go on copying
 FICLONE = 0x40049409  #: ioctl(2): share the source's extents; linux/fs.h
 
