@@ -117,6 +117,30 @@ def test_a_drain_waits_for_the_agent_that_runs(shell: Shell) -> None:
     assert agent.poll() is None
 
 
+def test_a_drain_that_watches_an_agent_hears_of_the_refusal_too(shell: Shell) -> None:
+    """The agent asks again for ever; a drain beside it ends with 5 and the same words."""
+    shell.put("a")
+    shell.file("in the way", "remote")
+    shell.start_supervisor("run")
+    ended = shell.run("drain", "--timeout", "30s")
+    assert ended.returncode == 5, ended.stderr
+    assert "cannot write to destination" in ended.stderr
+
+
+def test_a_cancel_that_a_crash_cut_off_is_carried_out_by_the_next(shell: Shell) -> None:
+    """A person's wish is in the spool, not in the memory of the process that was asked."""
+    upload_id = shell.put("a")
+    hold = shell.file("", "hold")
+    held = shell.start_supervisor("drain", UPLOADER_FAULTS=f"hold={hold},only=put")
+    shell.wait_until(lambda: (shell.folder / "hold.reached").exists())
+    assert shell.run("cancel", upload_id).returncode == 0
+    held.kill()
+    held.wait()
+    assert shell.run("drain").returncode == 0
+    assert shell.state(upload_id) == "cancelled"
+    assert not list(shell.remote.iterdir())
+
+
 def test_a_flag_goes_over_the_environment_and_that_over_the_spool(shell: Shell) -> None:
     """For what the spool remembers: here the attempts before a failure is final."""
     shell.spool(options={"max_attempts": 7}).close()

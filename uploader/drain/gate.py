@@ -37,6 +37,7 @@ class Gate:
         self._ask_at = 0.0
         self.open = False
         self.refused: str | None = None
+        self.complaint: str | None = None  #: the last refusal, until the gate opens
 
     def next_step(self) -> Prepare | None:
         """Return the question, when it is time to ask it."""
@@ -50,11 +51,12 @@ class Gate:
         self._asked = False
         failure = answer.failure
         if failure is None:
-            self.open = True
+            self.open, self.complaint = True, None
             if self._first:
                 self._spool.remember(PREPARED, "1")
             return
         self._failures += 1
+        self.complaint = failure.error if failure.error_class in _REFUSALS else None
         if failure.error_class in _REFUSALS and not self._patient:
             self.refused = failure.error
             return

@@ -46,6 +46,9 @@ def drain_spool(
             ending = _watched(spool, settings, stop)
             if ending:
                 return Drained(ending)
+            owner = find_owner(spool.layout)
+            if owner and owner.refusal:
+                return Drained(Ending.REFUSED, owner.refusal)
             on_tick()
             _pause.wait(WAIT)
         supervisor = Supervisor(spool, lock, settings, stop, on_tick=on_tick)

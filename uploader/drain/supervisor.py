@@ -116,6 +116,7 @@ class Supervisor:
         self._busy_at = clock.monotonic()  #: when there was last something in flight
         self._upkeep_at = 0.0
         self._report_at = 0.0
+        self._complained: str | None = None  #: the destination's refusal that was last reported
 
     def run(self) -> Ending:
         """Work until there is a reason to leave; return it."""
@@ -278,6 +279,7 @@ class Supervisor:
             limits=self._limits,
             options=self._options,
             sent=self._ledger.parts(upload.seq) if upload.session else [],
+            cancelling=upload.cancel_requested,  # asked for just before a crash or a failure
         )
 
     def _hand_parts(self, places: int) -> None:
@@ -322,6 +324,6 @@ class Supervisor:
 
     def _report(self) -> None:
         now = clock.monotonic()
-        if now >= self._report_at:
-            self._lock.report(self._meter.rate())
-            self._report_at = now + REPORT
+        if now >= self._report_at or self._gate.complaint != self._complained:
+            self._lock.report(self._meter.rate(), self._gate.complaint)
+            self._report_at, self._complained = now + REPORT, self._gate.complaint

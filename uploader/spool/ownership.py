@@ -13,12 +13,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uploader import clock
 from uploader.spool.layout import Layout, open_lock, try_lock
 
+MAX_REFUSAL = 300  #: characters of the destination's words that are kept
+RECORD = 2200  #: bytes of the lock's text; JSON may take six for a character
 STALE_RATE = 10.0  #: seconds after which a written throughput no longer says anything
 
 
@@ -31,6 +33,7 @@ class Owner:
     workers: int
     bytes_per_second: float = 0.0
     updated_at: float = 0.0
+    refusal: str | None = None  #: why the destination does not let us write, in its own words
 
     @property
     def throughput(self) -> float:
@@ -53,16 +56,15 @@ class SupervisorLock:
         self._write(Owner(os.getpid(), process_start(os.getpid()) or 0, workers))
         return True
 
-    def report(self, bytes_per_second: float) -> None:
-        """Write how fast it goes, for `status`."""
+    def report(self, bytes_per_second: float, refusal: str | None) -> None:
+        """Write how fast it goes, and whether the destination refuses, for whoever watches."""
         if self._owner:
             self._write(
-                Owner(
-                    self._owner.pid,
-                    self._owner.started,
-                    self._owner.workers,
-                    bytes_per_second,
-                    clock.now(),
+                replace(
+                    self._owner,
+                    bytes_per_second=bytes_per_second,
+                    updated_at=clock.now(),
+                    refusal=refusal and refusal[:MAX_REFUSAL],
                 )
             )
 
@@ -73,7 +75,7 @@ class SupervisorLock:
         os.close(self.descriptor)
 
     def _write(self, owner: Owner) -> None:
-        text = json.dumps(vars(owner)).ljust(200)  # one write of one length: no reader sees half
+        text = json.dumps(vars(owner)).ljust(RECORD)  # one write of one length: no reader sees half
         os.pwrite(self.descriptor, text.encode(), 0)
         self._owner = owner
 
