@@ -59,6 +59,17 @@ class Capacity:
         if lack:
             self._wait(path, size)
 
+    def refused(self, path: str, error: SpoolFullError) -> None:
+        """Return when it is worth trying again, after there was too little room all the same.
+
+        Another rank took it between the look and the commit, or the disk has a quota. Raises
+        `error` unless `when_full` is "block".
+        """
+        if self.when_full == "raise":
+            raise error
+        _log.warning("waiting for room in the spool for %s: %s", path, error)
+        time.sleep(POLL)
+
     def lack(self, size: int) -> str | None:
         """Say what there is too little of for `size` more bytes; None if nothing."""
         if self.max_bytes is not None:

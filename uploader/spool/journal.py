@@ -12,6 +12,7 @@ Facts that shape it (persist-queue 1.1.0; read in its source, and measured over 
   that a journal change and our own rows commit together, or not at all.
 - `_count()` scans the table at every open: we count by the ledger's tally instead.
 - WAL syncs at each commit only with `synchronous=FULL`; the library leaves it to SQLite's build.
+- Threads of one process share the handle, one at a time: loggers are called from any thread.
 - An SQLite handle carried over `fork()` silently loses rows: the pid is checked at each use, and
   the child opens its own. The inherited one is never closed there, since closing would
   checkpoint, and delete, a write-ahead log that is the parent's.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sqlite3
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -31,7 +33,7 @@ from persistqueue.serializers import json as json_serializer
 from uploader.errors import SpoolDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -69,13 +71,13 @@ class _Queue(SQLiteAckQueue):
     def _new_db_connection(
         self,
         path: str,
-        multithreading: bool,
+        multithreading: bool,  # noqa: ARG002  the signature that the library calls
         timeout: float,
     ) -> _Connection:
         connection = sqlite3.connect(
             f"{path}/{self.db_file_name}",
             timeout=timeout,
-            check_same_thread=not multithreading,
+            check_same_thread=False,  # `Journal` lets one thread in at a time
             factory=_Connection,
         )
         connection.execute("PRAGMA journal_mode=WAL")
@@ -97,6 +99,7 @@ class Journal:
 
     def _open(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.RLock()  # a forked child must not inherit one that is held
         with _damage_named(self._directory):
             self._queue = _Queue(
                 str(self._directory),
@@ -123,10 +126,10 @@ class Journal:
         Inside another one it joins that.
         """
         connection = self.connection
-        if connection.held:
-            yield
-            return
-        with _damage_named(self._directory):
+        with self._lock, _damage_named(self._directory):
+            if connection.held:
+                yield
+                return
             connection.execute("BEGIN IMMEDIATE")
             connection.held = True
             try:
@@ -144,17 +147,12 @@ class Journal:
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Run one statement of ours; a write outside `transaction()` commits at once."""
-        connection = self.connection
-        with _damage_named(self._directory):
-            cursor = connection.execute(sql, parameters)
-            if connection.in_transaction:
-                connection.commit()
-            return cursor
+        return cast("sqlite3.Cursor", self._call(self.connection.execute, sql, parameters))
 
     def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query; none is left open, since an open read pins the log."""
         connection = self.connection
-        with _damage_named(self._directory):
+        with self._lock, _damage_named(self._directory):
             return connection.execute(sql, parameters).fetchall()
 
     def put(self, item: dict[str, Any]) -> int:
@@ -199,19 +197,16 @@ class Journal:
         # A method that fails half way (its serializer, say) would leave our rows pending and hold
         # the write lock; inside transaction() the caller rolls back, outside it is done here.
         connection = self._connection
-        with _damage_named(self._directory):
+        with self._lock, _damage_named(self._directory):
             try:
-                return method(*args, **kwargs)
+                answer = method(*args, **kwargs)
+                if connection.in_transaction:
+                    connection.commit()
+                return answer
             except BaseException:
                 if connection.in_transaction and not connection.held:
                     connection.rollback()
                 raise
-
-
-def executescript(journal: Journal, statements: Sequence[str]) -> None:
-    """Run DDL statements one by one, inside the caller's transaction."""
-    for statement in statements:
-        journal.connection.execute(statement)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from uploader.spool.journal import Journal
 
+MAX_VARIABLES = 900  #: parameters of one statement; SQLite allowed 999 before 3.32
+
 
 class Ledger:
     """The uploads of one spool, over one process's journal handle."""
@@ -107,6 +109,17 @@ class Ledger:
     def holds_bytes(self, upload_id: str) -> bool:
         """Tell whether the blob of an upload has to stay."""
         return bool(self._rows("holds_bytes", id=upload_id))
+
+    def holding(self, upload_ids: list[str]) -> set[str]:
+        """Return those of the ids whose blobs have to stay."""
+        held: set[str] = set()
+        for start in range(0, len(upload_ids), MAX_VARIABLES):
+            some = upload_ids[start : start + MAX_VARIABLES]
+            marks = ",".join("?" * len(some))
+            states = "('ready', 'active', 'dead')"
+            sql = f"SELECT id FROM upload WHERE id IN ({marks}) AND +state IN {states}"  # noqa: S608  marks are question marks
+            held.update(row[0] for row in self._journal.rows(sql, some))
+        return held
 
     def name_is_pending(self, name: str) -> bool:
         """Tell whether an upload of the name has yet to end."""

@@ -18,17 +18,17 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploader.spool.staging import is_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from uploader.spool.layout import Layout
     from uploader.spool.ledger import Ledger
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[0-9a-f]{2}")
 _log = logging.getLogger(__name__)
 
 
@@ -54,27 +54,41 @@ def recover(layout: Layout, ledger: Ledger) -> Recovered:
 
 def sweep(layout: Layout, ledger: Ledger) -> int:
     """Remove staged files and blobs that no row needs and no process holds. Return how many."""
+    return sum(_sweep_directory(directory, ledger) for directory in _directories(layout))
+
+
+def _sweep_directory(directory: Path, ledger: Ledger) -> int:
+    names = _our_files(directory)
+    # A first look in bulk, so that a spool of a million blobs is not a million opened files.
+    needed = ledger.holding(names)
     swept = 0
-    for entry in _files(layout):
-        if not _ID.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-            _log.warning(
-                "left alone in the spool, since it is not one of its files: %s", entry.path
-            )
-        elif is_abandoned(entry.path) and _is_unneeded(layout, ledger, entry):
+    for name in names:
+        path = directory / name
+        if name not in needed and is_abandoned(str(path)) and not ledger.holds_bytes(name):
             with suppress(FileNotFoundError):
-                os.unlink(entry.path)
+                path.unlink()
                 swept += 1
     return swept
 
 
-def _is_unneeded(layout: Layout, ledger: Ledger, entry: os.DirEntry[str]) -> bool:
-    staged = entry.path == str(layout.staged(entry.name))
-    return staged or not ledger.holds_bytes(entry.name)
+def _our_files(directory: Path) -> list[str]:
+    ours = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _ID.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                ours.append(entry.name)
+            elif not _is_bucket(entry):
+                _log.warning(
+                    "left alone in the spool, as it is not one of its files: %s", entry.path
+                )
+    return ours
 
 
-def _files(layout: Layout) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(layout.blobs) as buckets:
-        directories = [str(layout.staging), *(bucket.path for bucket in buckets)]
-    for directory in directories:
-        with os.scandir(directory) as entries:
-            yield from entries
+def _directories(layout: Layout) -> list[Path]:
+    with os.scandir(layout.blobs) as entries:
+        buckets = [Path(entry.path) for entry in entries if _is_bucket(entry)]
+    return [layout.staging, layout.blobs, *buckets]
+
+
+def _is_bucket(entry: os.DirEntry[str]) -> bool:
+    return bool(_BUCKET.fullmatch(entry.name)) and entry.is_dir(follow_symlinks=False)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 VERSION = 1  #: of the tables; a newer spool is refused, an older one migrated
 APPLICATION_ID = 0x41525453  #: "ARTS" in the database header: this file is a spool of ours
 
+TABLE = "ack_queue_journal"  #: persist-queue's; it makes it before we are asked
+
 #: How to come from each older version to the next. Each runs in the transaction that bumps it.
 MIGRATIONS: dict[int, Callable[[Journal], None]] = {}
 
@@ -30,7 +32,7 @@ def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
     """
     version = _pragma(journal, "user_version")
     if version == 0:
-        if not create or _pragma(journal, "application_id") not in (0, APPLICATION_ID):
+        if not create or not _is_blank(journal):
             msg = (
                 f"not a spool: {directory} holds a database that is not a spool's, or its making "
                 f"was cut short; run: uploader init --spool {directory} --destination URL"
@@ -58,6 +60,12 @@ def _create(journal: Journal) -> None:
             journal.execute(statement)
         journal.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         journal.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _is_blank(journal: Journal) -> bool:
+    """Tell whether there is nothing but the journal in it: no other program's tables."""
+    others = "SELECT count(*) FROM sqlite_master WHERE tbl_name NOT IN (?, 'sqlite_sequence')"
+    return _pragma(journal, "application_id") == 0 and not journal.rows(others, (TABLE,))[0][0]
 
 
 def _pragma(journal: Journal, name: str) -> int:

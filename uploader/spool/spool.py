@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 class Spool:
-    """A spool directory, opened by one process. Usable after a fork; one thread at a time."""
+    """A spool directory, opened by one process, for all its threads. Usable after a fork."""
 
     def __init__(
         self,
@@ -86,11 +86,12 @@ class Spool:
         self._open(create=wanted is not None)
         self._settle(wanted, options or {}, max_bytes, min_free_bytes)
         self.ledger = Ledger(self._journal)
+        free = self._int_setting("min_free_bytes")
         self._capacity = Capacity(
             self._layout,
             self.ledger,
             self._int_setting("max_bytes"),
-            self._int_setting("min_free_bytes") or MIN_FREE_BYTES,
+            MIN_FREE_BYTES if free is None else free,
             when_full,
         )
         self._producer = ProducerLock(self._layout) if producer else None
@@ -183,15 +184,9 @@ class Spool:
                     target, name[: -len(POINTER_SUFFIX)], overwrite=overwrite, run=run, rank=rank
                 )
             self._refuse_pending(name, overwrite=overwrite)
-            self._capacity.admit(source.path, source.size)
-            staged = staging.stage(self._layout, source, items.new_id())
+            return self._put_source(Logged(name, overwrite, run, rank), source)
         finally:
             source.close()
-        try:
-            self._commit(items.file_item(Logged(name, overwrite, run, rank), source, staged))
-        finally:
-            staged.release()
-        return staged.upload_id
 
     def put_symlink(
         self,
@@ -215,6 +210,22 @@ class Spool:
         item = items.symlink_item(Logged(name, overwrite, run, rank), target)
         self._commit(item)
         return str(item["id"])
+
+    def _put_source(self, logged: Logged, source: staging.Source) -> str:
+        while True:
+            self._capacity.admit(source.path, source.size)
+            try:
+                return self._stage_and_commit(logged, source)
+            except SpoolFullError as error:
+                self._capacity.refused(source.path, error)
+
+    def _stage_and_commit(self, logged: Logged, source: staging.Source) -> str:
+        staged = staging.stage(self._layout, source, items.new_id())
+        try:
+            self._commit(items.file_item(logged, source, staged))
+        finally:
+            staged.release()
+        return staged.upload_id
 
     def _commit(self, item: dict[str, Any]) -> None:
         """Append the item to the journal; then remove the blobs of the versions that it supersedes.

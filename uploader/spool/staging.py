@@ -170,6 +170,7 @@ def _cloned(source: Source, descriptor: int) -> bool:
 
 def _copy(source: Source, descriptor: int) -> BlockChecksums:
     checksums = BlockChecksums(source.size)
+    os.lseek(source.descriptor, 0, os.SEEK_SET)  # it may be the second try, after a wait for room
     asked = 0
     while data := os.read(source.descriptor, CHUNK):
         checksums.update(data)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uploader.checksum import crc32c
-from uploader.errors import DamagedError
+from uploader.errors import DamagedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK = 1 << 20  #: bytes read at a time
+
+_GONE = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO}  # ELOOP: a symlink, ENXIO: a socket
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,19 @@ class Body:
 
 
 def open_blob(path: str) -> int:
-    """Open a spooled file; never through a symlink. `DamagedError` if it is not there."""
+    """Open a spooled file; never through a symlink.
+
+    Raises:
+        DamagedError: it is not there, or is no file any more.
+        TransientError: the system could not open it now (too many open files, an I/O error).
+    """
     try:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _damaged(path, str(error.strerror)) from error
+        if error.errno in _GONE:
+            raise _damaged(path, str(error.strerror)) from error
+        msg = f"cannot open spool file {path}: {error.strerror}"
+        raise TransientError(msg) from error
 
 
 def _damaged(path: str, how: str) -> DamagedError:
