@@ -64,12 +64,5 @@ class AgentKeeper:
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_INTERVAL
-        if has_work(spool):
+        if spool.pending(limit=1):
             self.start()
-
-
-def has_work(spool: Spool) -> bool:
-    """Whether anything in the spool has yet to be uploaded."""
-    from uploader import State
-
-    return any(spool.uploads(state=state, limit=1) for state in (State.READY, State.ACTIVE))

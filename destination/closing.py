@@ -38,7 +38,7 @@ def wait_until_sent(
     """
     deadline = time.monotonic() + timeout
     while (before := time.monotonic()) < deadline:
-        if not spool.pending(run=run, rank=rank):
+        if not spool.pending(run=run, rank=rank, limit=1):
             return
         between()
         looked = time.monotonic() - before

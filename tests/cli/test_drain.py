@@ -132,7 +132,7 @@ def test_a_cancel_that_a_crash_cut_off_is_carried_out_by_the_next(shell: Shell) 
     upload_id = shell.put("a")
     hold = shell.file("", "hold")
     held = shell.start_supervisor("drain", UPLOADER_FAULTS=f"hold={hold},only=put")
-    shell.wait_until(lambda: (shell.folder / "hold.reached").exists())
+    shell.wait_until((shell.folder / "hold.reached").exists)
     assert shell.run("cancel", upload_id).returncode == 0
     held.kill()
     held.wait()

@@ -28,7 +28,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 )
 def test_drain_is_the_function_whatever_was_imported_first(first: str) -> None:
     """The package `uploader.drain` does not hide the function of that name."""
-    code = f"{first}\nfrom uploader import drain\ntry: drain('/nowhere')\nexcept Exception as e: print(e)"
+    code = f"""{first}
+from uploader import drain
+try:
+    drain("/nowhere")
+except Exception as error:
+    print(error)
+"""
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

@@ -32,8 +32,9 @@ from uploader.spool.journal import Journal
 from uploader.spool.layout import FILE_MODE, Layout, locked, sync_directory
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
+from uploader.spool.selection import chosen, select
 from uploader.spool.status import status_of
-from uploader.state import FINISHED, State
+from uploader.state import FINISHED, LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -289,19 +290,20 @@ class Spool:
         self, *, state: State | str | None = None, name_glob: str | None = None, limit: int = -1
     ) -> list[Upload]:
         """Return uploads in enqueue order, those of a state or with matching names only."""
-        return self.ledger.select(
-            "WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR name GLOB ?2) "
-            "ORDER BY seq LIMIT ?3",
-            (State(state).value if state else None, name_glob, limit),
-        )
+        states = None if state is None else [State(state)]
+        return select(self.ledger, states, name_glob=name_glob, limit=limit)
 
-    def dead_letters(self, *, run: str | None = None, rank: int | None = None) -> list[Upload]:
+    def dead_letters(
+        self, *, run: str | None = None, rank: int | None = None, limit: int = -1
+    ) -> list[Upload]:
         """Return the dead letters, those of one run and rank if given."""
-        return self._of("'dead'", run, rank)
+        return select(self.ledger, [State.DEAD], run=run, rank=rank, limit=limit)
 
-    def pending(self, *, run: str | None = None, rank: int | None = None) -> list[Upload]:
+    def pending(
+        self, *, run: str | None = None, rank: int | None = None, limit: int = -1
+    ) -> list[Upload]:
         """Return what has yet to end, that of one run and rank if given."""
-        return self._of("'ready', 'active'", run, rank)
+        return select(self.ledger, LIVE, run=run, rank=rank, limit=limit)
 
     def changed(self) -> bool:
         """Tell whether another process has committed since the last call. Costs microseconds."""
@@ -320,11 +322,11 @@ class Spool:
         One that a newer version has replaced ends as superseded instead. Returns them as they are
         now. Raises `KeyError` for a selector that names no dead letter.
         """
-        chosen = self._chosen("'dead'", "dead letter", selectors, all)
-        for upload in chosen:
+        picked = self._picked([State.DEAD], "dead letter", selectors, everything=all)
+        for upload in picked:
             if self.ledger.retry(upload) is State.SUPERSEDED:
                 staging.discard(self._layout, upload.id)
-        return [self.upload(upload.id) for upload in chosen]
+        return [self.upload(upload.id) for upload in picked]
 
     def cancel(self, *selectors: str, all: bool = False) -> list[Upload]:  # noqa: A002  as the flag
         """Give up uploads, by id or name; of an active one the supervisor is asked.
@@ -332,11 +334,19 @@ class Spool:
         Returns them as they are now. Raises `KeyError` for a selector that names nothing that
         could be cancelled.
         """
-        chosen = self._chosen("'ready', 'active', 'dead'", "unfinished upload", selectors, all)
-        for upload in chosen:
+        states = [State.READY, State.ACTIVE, State.DEAD]
+        picked = self._picked(states, "unfinished upload", selectors, everything=all)
+        for upload in picked:
             if self.ledger.cancel(upload):
                 staging.discard(self._layout, upload.id)
-        return [self.upload(upload.id) for upload in chosen]
+        return [self.upload(upload.id) for upload in picked]
+
+    def _picked(
+        self, states: list[State], what: str, selectors: tuple[str, ...], *, everything: bool
+    ) -> list[Upload]:
+        if everything:
+            return select(self.ledger, states)
+        return chosen(self.ledger, states, selectors, what=what)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -397,36 +407,6 @@ class Spool:
         if "full" in str(error):
             return SpoolFullError(f"the spool {self.path} is full: {error} (max_bytes)")
         return error
-
-    def _of(self, states: str, run: str | None, rank: int | None) -> list[Upload]:
-        return self.ledger.select(
-            f"WHERE state IN ({states}) AND (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR rank = ?2) "
-            "ORDER BY seq",
-            (run, rank),
-        )
-
-    def _chosen(
-        self,
-        states: str,
-        what: str,
-        selectors: tuple[str, ...],
-        everything: bool,
-    ) -> list[Upload]:
-        if everything:
-            return self._of(states, None, None)
-        chosen: dict[int, Upload] = {}
-        for selector in selectors:
-            found = self.ledger.select(
-                f"WHERE state IN ({states}) AND (id = ?1 OR name = ?1) ORDER BY seq", (selector,)
-            )
-            if not found:
-                msg = (
-                    f"no {what} has the id or name {selector!r}; "
-                    f"see: uploader ls --spool {self.path}"
-                )
-                raise KeyError(msg)
-            chosen.update({upload.seq: upload for upload in found})
-        return list(chosen.values())
 
 
 def _pending(name: str) -> FileExistsError:
