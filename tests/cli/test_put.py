@@ -17,7 +17,7 @@ def test_init_makes_a_spool_that_remembers(shell: Shell) -> None:
     assert (ended.returncode, ended.stdout) == (0, f"{shell.spool_path}\n")
     assert shell.run("init", "--destination", shell.url, "--symlink-mode", "copy").returncode == 0
     with shell.spool() as spool:
-        assert spool.setting("max_bytes") == "2048"
+        assert spool.remembered.get("max_bytes") == "2048"
         assert spool.options.part_size == 8 << 20
         assert spool.options.symlink_mode == "copy"
 

@@ -126,6 +126,6 @@ def test_an_event_costs_no_query_where_nothing_changed(
         training.event(Event.BATCH_END)
     assert queries == []
     with Spool(training.spool_path) as other:
-        other.remember("from", "another connection")
+        other.remembered.put("from", "another connection")
     training.event(Event.BATCH_END)
     assert queries == [1]

@@ -153,7 +153,7 @@ def test_a_destination_that_went_away_is_a_failure(
 ) -> None:
     """After it was made once, its absence means a disk that is not mounted."""
     monkeypatch.setattr(get, "try_in_step", lambda request: request())
-    place.spool.remember(PREPARED, "1")
+    place.spool.remembered.put(PREPARED, "1")
     with pytest.raises(TransientError, match="mounted"):
         fetched(place, "latest")
 

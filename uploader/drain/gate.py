@@ -31,7 +31,7 @@ class Gate:
         """Begin shut. A patient gate is never `refused`, it asks again."""
         self._spool = spool
         self._patient = patient
-        self._first = spool.setting(PREPARED) is None
+        self._first = spool.remembered.get(PREPARED) is None
         self._asked = False
         self._failures = 0
         self._ask_at = 0.0
@@ -53,7 +53,7 @@ class Gate:
         if failure is None:
             self.open, self.complaint = True, None
             if self._first:
-                self._spool.remember(PREPARED, "1")
+                self._spool.remembered.put(PREPARED, "1")
             return
         self._failures += 1
         self.complaint = failure.error if failure.error_class in _REFUSALS else None

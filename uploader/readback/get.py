@@ -188,7 +188,7 @@ class _Sources:
         parsed = url.parse(self.url)
         return (
             self.spool is not None
-            and self.spool.setting(PREPARED) is None
+            and self.spool.remembered.get(PREPARED) is None
             and parsed.scheme == "file"
             and not os.path.lexists(parsed.path)
         )

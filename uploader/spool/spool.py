@@ -8,7 +8,6 @@ file that recovery sweeps; after it, everything is the supervisor's.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock, url
-from uploader.config import Options
 from uploader.crashpoint import reached
 from uploader.errors import (
-    DestinationMismatchError,
     SpoolFullError,
     UploadFailedError,
 )
@@ -29,9 +26,10 @@ from uploader.spool import items, schema, staging
 from uploader.spool.capacity import MIN_FREE_BYTES, Capacity
 from uploader.spool.items import Logged
 from uploader.spool.journal import Journal
-from uploader.spool.layout import FILE_MODE, Layout, locked, sync_directory
+from uploader.spool.layout import Layout, locked, open_private, sync_directory
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
+from uploader.spool.remembered import Remembered
 from uploader.spool.selection import chosen, select
 from uploader.spool.status import status_of
 from uploader.state import FINISHED, LIVE, State
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from uploader.config import Options
     from uploader.spool.capacity import WhenFull
 
 WAIT_POLL = 0.02  #: seconds between looks at the database in `wait`
@@ -84,14 +83,14 @@ class Spool:
             raise ValueError(msg)
         wanted = str(url.parse(destination)) if destination is not None else None
         self._layout = Layout(Path(path).absolute())
-        self._open(create=wanted is not None)
-        self._settle(wanted, options or {}, max_bytes, min_free_bytes)
+        limits = {"max_bytes": max_bytes, "min_free_bytes": min_free_bytes}
+        self._open(wanted, options or {}, limits)
         self.ledger = Ledger(self._journal)
-        free = self._int_setting("min_free_bytes")
+        free = self._remembered.number("min_free_bytes")
         self._capacity = Capacity(
             self._layout,
             self.ledger,
-            self._int_setting("max_bytes"),
+            self._remembered.number("max_bytes"),
             MIN_FREE_BYTES if free is None else free,
             when_full,
         )
@@ -133,25 +132,17 @@ class Spool:
     @property
     def destination(self) -> str:
         """The URL that it uploads to."""
-        return str(self._settings["destination"])
+        return str(self._remembered.get("destination"))
 
     @property
     def options(self) -> Options:
         """What it remembers about how to upload."""
-        return Options().changed_by(json.loads(self._settings["options"]))
+        return self._remembered.options
 
-    def setting(self, key: str) -> str | None:
-        """Return a remembered value."""
-        rows = self._journal.rows("SELECT value FROM spool WHERE key = ?", (key,))
-        return str(rows[0][0]) if rows else None
-
-    def remember(self, key: str, value: str) -> None:
-        """Store a value in the spool."""
-        self._journal.execute(
-            "INSERT INTO spool (key, value) VALUES (?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
-            (key, value),
-        )
+    @property
+    def remembered(self) -> Remembered:
+        """Everything else that it remembers."""
+        return self._remembered
 
     # -- putting --------------------------------------------------------------------------------
 
@@ -350,52 +341,27 @@ class Spool:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _open(self, *, create: bool) -> None:
-        if create:
+    def _open(
+        self, destination: str | None, options: Mapping[str, Any], limits: Mapping[str, int | None]
+    ) -> None:
+        if destination is not None:
             self._layout.make()
         else:
             self._layout.require()
         with locked(self._layout.init_lock):
             fresh = not self._layout.database.exists()
             if fresh:  # SQLite gives the log and the shared memory the mode of the database
-                os.close(os.open(self._layout.database, os.O_RDWR | os.O_CREAT, FILE_MODE))
+                os.close(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
             self._journal = Journal(self._layout.root)
-            schema.prepare(self._journal, self._layout.root, create=create)
+            try:
+                schema.prepare(self._journal, self._layout.root, create=destination is not None)
+                self._remembered = Remembered(self._journal, self._layout.root)
+                self._remembered.settle(destination, options, limits)
+            except BaseException:
+                self._journal.close()
+                raise
             if fresh:
                 sync_directory(self._layout.root)
-
-    def _settle(
-        self,
-        destination: str | None,
-        options: Mapping[str, Any],
-        max_bytes: int | None,
-        min_free_bytes: int | None,
-    ) -> None:
-        """Remember what is new, and refuse another destination than the remembered one."""
-        remembered = self.setting("destination")
-        if destination is not None and remembered not in (None, destination):
-            msg = (
-                f"spool {self.path} uploads to {remembered}, not to {destination}; "
-                "use one spool for each destination"
-            )
-            self._journal.close()
-            raise DestinationMismatchError(msg)
-        before = json.loads(self.setting("options") or "{}")
-        merged = Options().changed_by(before).changed_by(options)
-        given = {
-            "destination": destination,
-            "options": json.dumps(merged.as_json()),
-            "max_bytes": max_bytes,
-            "min_free_bytes": min_free_bytes,
-        }
-        for key, value in given.items():
-            if value is not None and self.setting(key) != str(value):
-                self.remember(key, str(value))
-        self._settings = dict(self._journal.rows("SELECT key, value FROM spool"))
-
-    def _int_setting(self, key: str) -> int | None:
-        value = self._settings.get(key)
-        return None if value is None else int(value)
 
     def _refuse_pending(self, name: str, *, overwrite: bool) -> None:
         if not overwrite and self.ledger.name_is_pending(name):

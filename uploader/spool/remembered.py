@@ -1,0 +1,88 @@
+"""Remember what a spool uploads to, and how: the table `spool`, keys and values.
+
+Nothing secret is ever stored here: credentials come from the environment, a profile, or the role.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from uploader.config import Options
+from uploader.errors import DestinationMismatchError, NotASpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from uploader.spool.journal import Journal
+
+
+class Remembered:
+    """What one spool remembers."""
+
+    def __init__(self, journal: Journal, directory: Path) -> None:
+        """Read and write in `journal`'s database; `directory` is for messages."""
+        self._journal = journal
+        self._directory = directory
+
+    def get(self, key: str) -> str | None:
+        """Return a value; None if there is none."""
+        rows = self._journal.rows("SELECT value FROM spool WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else None
+
+    def number(self, key: str) -> int | None:
+        """Return a value that is a number."""
+        value = self.get(key)
+        return None if value is None else int(value)
+
+    def put(self, key: str, value: str) -> None:
+        """Store a value."""
+        self._journal.execute(
+            "INSERT INTO spool (key, value) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, value),
+        )
+
+    @property
+    def options(self) -> Options:
+        """How it uploads."""
+        return Options().changed_by(json.loads(self.get("options") or "{}"))
+
+    def settle(
+        self, destination: str | None, options: Mapping[str, Any], limits: Mapping[str, int | None]
+    ) -> None:
+        """Store what is given and new, all or nothing; the caller holds `init.lock`.
+
+        Raises:
+            DestinationMismatchError: another destination than the one remembered.
+            NotASpoolError: none is remembered and none given: its making was cut short.
+            ValueError: a bad option.
+        """
+        before = self.get("destination")
+        if destination is not None and before not in (None, destination):
+            msg = (
+                f"spool {self._directory} uploads to {before}, not to {destination}; "
+                "use one spool for each destination"
+            )
+            raise DestinationMismatchError(msg)
+        if destination is None and before is None:
+            msg = (
+                f"not a spool yet: the making of {self._directory} was cut short; run: "
+                f"uploader init --spool {self._directory} --destination URL"
+            )
+            raise NotASpoolError(msg)
+        settled = {
+            "destination": destination,
+            "options": json.dumps(self.options.changed_by(options).as_json()),
+            **limits,
+        }
+        changed = {
+            key: str(value)
+            for key, value in settled.items()
+            if value is not None and self.get(key) != str(value)
+        }
+        if changed:
+            with self._journal.transaction():
+                for key, value in changed.items():
+                    self.put(key, value)
