@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import uploader
-from uploader.spool.layout import FILE_MODE, Layout
+from uploader.spool.layout import Layout, open_private
 from uploader.spool.ownership import find_owner
 
 EXIT_WHEN_IDLE = "30s"  #: the agent stays this long after its last upload, if no producer lives
@@ -30,8 +30,7 @@ def start_agent(spool: str | os.PathLike[str], *, workers: int = 4) -> bool:
         return False
     command = [sys.executable, "-m", "uploader", "run", "--spool", str(layout.root)]
     command += ["--workers", str(workers), "--exit-when-idle", EXIT_WHEN_IDLE]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    log = os.open(layout.agent_log, flags, FILE_MODE)
+    log = open_private(layout.agent_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         # The shell ends at once, so that the agent belongs to init: it leaves no zombie behind in
         # the trainer, and nobody has to wait for it.

@@ -179,8 +179,14 @@ def sync_directory(path: Path) -> None:
 
 def open_lock(path: Path) -> int:
     """Open a lock file (made if absent) and return its descriptor; nothing is locked yet."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, FILE_MODE)
+    return open_private(path, os.O_RDWR | os.O_CREAT)
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file of the spool, never through a symlink; its owner alone may read and write it."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)  # a umask may have taken too much
+    return descriptor
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:

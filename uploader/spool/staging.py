@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from uploader.checksum import BlockChecksums
 from uploader.crashpoint import reached
 from uploader.errors import SourceChangedError, SpoolFullError
-from uploader.spool.layout import FILE_MODE, sync_directory
+from uploader.spool.layout import open_private, sync_directory
 
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
@@ -149,7 +149,7 @@ def is_abandoned(path: str) -> bool:
 
 def _create_locked(path: str) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return descriptor
