@@ -193,8 +193,8 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """See `ObjectStore.delete`."""
         with suppress(NotFoundError), self._directory(name) as (directory, leaf):
-            files.unlink(leaf, directory)
-            os.fsync(directory)
+            if files.unlink(leaf, directory):
+                os.fsync(directory)
 
     # -- reading --------------------------------------------------------------------------------
 

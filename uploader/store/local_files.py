@@ -160,10 +160,13 @@ def claim_text(upload_id: str) -> bytes:
     return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
 
 
-def unlink(leaf: str, directory: int) -> None:
-    """Remove a name; one that is not there is success."""
-    with suppress(FileNotFoundError):
+def unlink(leaf: str, directory: int) -> bool:
+    """Remove a name; one that is not there is success. Tell whether it was there."""
+    try:
         os.unlink(leaf, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def exists(leaf: str, directory: int) -> bool:
