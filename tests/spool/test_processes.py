@@ -54,27 +54,36 @@ def test_of_two_processes_that_put_a_name_without_overwrite_one_is_refused(place
     assert len(list(place.spool.layout.blobs.glob("*/*"))) == 10
 
 
-def test_a_forked_child_may_put_through_an_inherited_spool(place: Place, source: Path) -> None:
-    """A hundred artifacts, while the parent puts as many and closes: none is lost."""
-    spool = Spool(place.spool.path)
+def test_a_forked_child_may_put_through_an_inherited_spool(tmp_path: Path, source: Path) -> None:
+    """A hundred artifacts, half of them after the parent has closed: none is lost."""
+    spool = Spool(tmp_path / "spool", "file:///nowhere")
     spool.put_file("before", source)
+    closed, close = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             for number in range(100):
+                if number == 50:
+                    os.read(closed, 1)
                 spool.put_file(f"child-{number}", source)
             status = 0
         finally:
             os._exit(status)
     for number in range(100):
         spool.put_file(f"parent-{number}", source)
+    # The last to close makes an end of the log. A child without a handle of its own would go on
+    # writing to a log that has no name any more.
     spool.close()
+    os.write(close, b"x")
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    names = {upload.name for upload in place.spool.uploads()}
+    for descriptor in (closed, close):
+        os.close(descriptor)
+    with Spool(tmp_path / "spool") as spool:
+        names = {upload.name for upload in spool.uploads()}
+        assert spool._journal.rows("PRAGMA integrity_check") == [("ok",)]
     assert names == {"before"} | {f"{who}-{n}" for who in ("child", "parent") for n in range(100)}
-    assert place.spool._journal.rows("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_child_that_ends_takes_nothing_from_its_parent(place: Place, source: Path) -> None:

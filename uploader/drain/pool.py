@@ -141,7 +141,7 @@ class WorkerPool(Generic[Key]):
     def _lose(self, worker: _Running[Key], why: str) -> None:
         """Answer for a worker that cannot."""
         self._drop(worker)
-        if not worker.answered:
+        if not worker.answered and worker.process.exitcode != -signal.SIGKILL:  # of its own doing
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS:
                 msg = (

@@ -1,0 +1,137 @@
+"""Kills the pool's workers while they work: each costs its step, and nothing else ever stops."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.processes import kill
+from uploader.drain import pool as pool_module
+from uploader.drain.pool import FALSE_STARTS, WorkerPool
+from uploader.drain.steps import Answer
+from uploader.drain.worker import Worker
+from uploader.errors import UploaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from uploader.store.base import ObjectStore
+
+WORKERS = 4
+KILLS = 60
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A step that answers its number, and who did it."""
+
+    number: int
+    size: int = 0
+
+    def perform(self, store: ObjectStore) -> tuple[int, int, bytes]:
+        """Answer with some bytes, so that an answer can be cut off half way."""
+        return self.number, os.getpid(), bytes(100_000)
+
+
+@dataclass(frozen=True)
+class Hang:
+    """A step that never ends."""
+
+    size: int = 0
+
+    def perform(self, store: ObjectStore) -> None:
+        """Sleep for longer than any test lasts."""
+        time.sleep(3600)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A step in which the worker ends."""
+
+    size: int = 0
+
+    def perform(self, store: ObjectStore) -> None:
+        """End the process as a crash in a library would."""
+        os._exit(7)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
+    """Return a pool of four; it is ended at the end."""
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    pool: WorkerPool[int] = WorkerPool(WORKERS, f"file://{tmp_path}", descriptor)
+    yield pool
+    pool.stop()
+    os.close(descriptor)
+
+
+def test_kills_at_any_instant_cost_single_steps(pool: WorkerPool[int]) -> None:
+    """Every step is answered, done or failed, and the pool goes on after sixty kills.
+
+    Pools that share a queue and a lock between workers stopped for good after one to four.
+    """
+    chance = random.Random(3)
+    handed = answered = failed = kills = 0
+    while kills < KILLS or answered < handed:
+        while pool.busy < pool.size and kills < KILLS:
+            handed += 1
+            pool.submit(handed, Echo(handed))
+        if chance.random() < 0.2 and kills < KILLS:
+            victim = chance.choice(pool._workers).process.pid
+            kills += victim is not None and kill(victim)
+        for number, answer in pool.answers(timeout=5):
+            answered += 1
+            failed += answer.failure is not None
+            assert answer.failure or answer.value[0] == number
+    assert answered == handed
+    assert 0 < failed <= KILLS
+
+
+def test_a_step_that_hangs_is_ended_and_answered_as_failed(
+    pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is replaced; the steps of the others are not touched."""
+    monkeypatch.setattr(pool_module, "time_limit", lambda step: 0.5)
+    pool.submit(1, Hang())
+    monkeypatch.undo()
+    pool.submit(2, Echo(2))
+    answers: dict[int, Answer] = {}
+    while len(answers) < 2:
+        answers.update(pool.answers(timeout=1))
+    failure = answers[1].failure
+    assert failure
+    assert failure.error.startswith("no progress")
+    assert answers[2].value[0] == 2
+    pool.submit(3, Echo(3))
+    assert pool.answers(timeout=30)[0][1].value[0] == 3
+
+
+def test_workers_that_never_get_to_work_end_the_pool_with_a_reason(pool: WorkerPool[int]) -> None:
+    """Failing at the start stops, failing later restarts: a loop of dying workers helps nobody."""
+    for number in range(FALSE_STARTS - 1):
+        pool.submit(number, Exit())
+        assert pool.answers(timeout=30)[0][1].failure
+    pool.submit(FALSE_STARTS, Exit())
+    with pytest.raises(UploaderError, match="exit code 7"):
+        pool.answers(timeout=30)
+
+
+def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:
+    """A bug in a store must not take the upload, or the worker, with it."""
+
+    @dataclass(frozen=True)
+    class Broken:
+        size: int = 0
+
+        def perform(self, store: ObjectStore) -> None:
+            raise ZeroDivisionError("a bug")
+
+    answer = Worker(f"file://{tmp_path}").answer(Broken())
+    assert answer.failure
+    assert answer.failure.error == "ZeroDivisionError: a bug"
