@@ -13,9 +13,10 @@ Facts that shape it (persist-queue 1.1.0; read in its source, and measured over 
 - `_count()` scans the table at every open: we count by the ledger's tally instead.
 - WAL syncs at each commit only with `synchronous=FULL`; the library leaves it to SQLite's build.
 - Threads of one process share the handle, one at a time: loggers are called from any thread.
-- An SQLite handle carried over `fork()` silently loses rows: the pid is checked at each use, and
-  the child opens its own. The inherited one is never closed there, since closing would
-  checkpoint, and delete, a write-ahead log that is the parent's.
+- An SQLite handle carried over `fork()` silently loses rows, and a new one opened beside it in the
+  child does too: SQLite keeps its file locks by process, so the child believes in locks that only
+  the parent holds, and the parent, closing, deletes a log that the child still writes to. So every
+  handle is closed before a fork, and opened again on either side at its next use.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ import ctypes
 import os
 import sqlite3
 import threading
+import weakref
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from persistqueue import SQLiteAckQueue
@@ -95,29 +98,19 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Open the database in `directory`; the caller holds `init.lock` if it may be fresh."""
         self._directory = directory
-        self._open()
-
-    def _open(self) -> None:
+        self._lock = threading.RLock()
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # a forked child must not inherit one that is held
-        with _damage_named(self._directory):
-            self._queue = _Queue(
-                str(self._directory),
-                auto_resume=False,
-                name="journal",
-                serializer=json_serializer,
-                timeout=BUSY_TIMEOUT,
-                db_file_name=DATABASE,
-            )
-        self._connection = cast("_Connection", self._queue._conn)  # noqa: SLF001  no accessor
+        self._queue: _Queue | None = None
+        self._closed = False
+        self._opened = 0  #: times; each connection counts the commits of others anew
+        with self._handle():
+            _journals.add(self)
 
     @property
     def connection(self) -> _Connection:
-        """The connection of this process (a new one in a forked child)."""
-        if self._pid != os.getpid():
-            _never_close(self._queue)
-            self._open()
-        return self._connection
+        """The connection of this process."""
+        with self._handle() as queue:
+            return _connection_of(queue)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -125,8 +118,8 @@ class Journal:
 
         Inside another one it joins that.
         """
-        connection = self.connection
-        with self._lock, _damage_named(self._directory):
+        with self._handle() as queue:
+            connection = _connection_of(queue)
             if connection.held:
                 yield
                 return
@@ -147,66 +140,140 @@ class Journal:
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         """Run one statement of ours; a write outside `transaction()` commits at once."""
-        return cast("sqlite3.Cursor", self._call(self.connection.execute, sql, parameters))
+        with self._handle() as queue:
+            connection = _connection_of(queue)
+            return cast("sqlite3.Cursor", _whole(connection, connection.execute, sql, parameters))
 
     def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query; none is left open, since an open read pins the log."""
-        connection = self.connection
-        with self._lock, _damage_named(self._directory):
-            return connection.execute(sql, parameters).fetchall()
+        with self._handle() as queue:
+            return _connection_of(queue).execute(sql, parameters).fetchall()
 
     def put(self, item: dict[str, Any]) -> int:
         """Append an item: the commit point of an artifact. Return its sequence number."""
-        return int(self._call(self._queue_of_process().put, item))
+        return int(self._call("put", item))
 
     def take(self, seq: int) -> dict[str, Any]:
         """Mark an item as being worked on and return it (owner only)."""
-        raw = self._call(self._queue_of_process().get, block=False, id=seq, raw=True)
-        return dict(raw["data"])
+        return dict(self._call("get", block=False, id=seq, raw=True)["data"])
 
     def amend(self, seq: int, item: dict[str, Any]) -> None:
         """Replace an item's content (owner only)."""
-        self._call(self._queue_of_process().update, item, id=seq)
+        self._call("update", item, id=seq)
 
     def ack(self, seq: int) -> None:
         """The item is finished; the ledger's triggers remove its row in the same transaction."""
-        self._call(self._queue_of_process().ack, id=seq)
+        self._call("ack", id=seq)
 
     def put_back(self, seq: int) -> None:
         """The item waits for its next attempt."""
-        self._call(self._queue_of_process().nack, id=seq)
+        self._call("nack", id=seq)
 
     def bury(self, seq: int) -> None:
         """The item is a dead letter; its row stays, for its retry."""
-        self._call(self._queue_of_process().ack_failed, id=seq)
+        self._call("ack_failed", id=seq)
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has committed."""
-        return int(self.rows("PRAGMA data_version")[0][0])
+        version = int(self.rows("PRAGMA data_version")[0][0])
+        return self._opened << 32 | version
 
     def close(self) -> None:
-        """Close the handle, if it is this process's own."""
-        if self._pid == os.getpid():
+        """Close the handle for good."""
+        with self._lock:
+            self._closed = True
+            if self._queue is not None:
+                self._queue.close()
+
+    def let_go(self) -> None:
+        """Close the handle until its next use, and let nobody in: a fork is about to happen."""
+        self._lock.acquire()
+        if self._queue is not None and not self._closed and not _connection_of(self._queue).held:
             self._queue.close()
+            self._queue = None
 
-    def _queue_of_process(self) -> _Queue:
-        _ = self.connection  # opens anew after a fork
-        return self._queue
+    def go_on(self, *, in_child: bool) -> None:
+        """Let threads in again, after the fork."""
+        if not in_child:
+            self._lock.release()
+            return
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        if self._queue is not None:  # forked inside a transaction, which is the parent's
+            _never_close(self._queue)
+            self._queue = None
 
-    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # A method that fails half way (its serializer, say) would leave our rows pending and hold
-        # the write lock; inside transaction() the caller rolls back, outside it is done here.
-        connection = self._connection
+    @contextmanager
+    def _handle(self) -> Iterator[_Queue]:
+        """Let one thread in, with an open handle."""
+        if self._pid != os.getpid():  # forked by something that Python did not see
+            self.go_on(in_child=True)
         with self._lock, _damage_named(self._directory):
-            try:
-                answer = method(*args, **kwargs)
-                if connection.in_transaction:
-                    connection.commit()
-                return answer
-            except BaseException:
-                if connection.in_transaction and not connection.held:
-                    connection.rollback()
-                raise
+            if self._closed:
+                raise sqlite3.ProgrammingError("the spool was closed")
+            if self._queue is None:
+                self._queue = _open(self._directory)
+                self._opened += 1
+            yield self._queue
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        with self._handle() as queue:
+            return _whole(_connection_of(queue), getattr(queue, method), *args, **kwargs)
+
+
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+_parted: list[Journal] = []  #: those that were let go of for the fork that is under way
+
+
+def _before_fork() -> None:
+    _parted[:] = _journals
+    for journal in _parted:
+        journal.let_go()
+
+
+def _after_fork(*, in_child: bool) -> None:
+    for journal in _parted:
+        journal.go_on(in_child=in_child)
+    _parted.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=partial(_after_fork, in_child=False),
+    after_in_child=partial(_after_fork, in_child=True),
+)
+
+
+def _open(directory: Path) -> _Queue:
+    return _Queue(
+        str(directory),
+        auto_resume=False,
+        name="journal",
+        serializer=json_serializer,
+        timeout=BUSY_TIMEOUT,
+        db_file_name=DATABASE,
+    )
+
+
+def _connection_of(queue: _Queue) -> _Connection:
+    return cast("_Connection", queue._conn)  # noqa: SLF001  no public accessor
+
+
+def _whole(connection: _Connection, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what writes: committed on return, undone on an error.
+
+    A method that fails half way (its serializer, say) would leave our rows pending and hold the
+    write lock. Inside `transaction()` the caller commits or rolls back.
+    """
+    try:
+        answer = method(*args, **kwargs)
+        if connection.in_transaction:
+            connection.commit()
+        return answer
+    except BaseException:
+        if connection.in_transaction and not connection.held:
+            connection.rollback()
+        raise
 
 
 @contextmanager
