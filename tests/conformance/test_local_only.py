@@ -57,7 +57,7 @@ def mounted(root: Path) -> Iterator[Callable[..., LocalStore]]:
 
     yield mount
     for place in mounts:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)  # also if a test failed inside it
 
 
 # -- nothing outside the root ---------------------------------------------------------------------

@@ -35,7 +35,8 @@ def xfs() -> Iterator[Path]:
         try:
             yield mount
         finally:
-            subprocess.run(["umount", mount], check=True)
+            # Lazily: a test that failed may have left the spool open, and must not leave the mount.
+            subprocess.run(["umount", "--lazy", mount], check=True)
 
 
 def test_a_clone_is_a_snapshot_that_nobody_has_read(xfs: Path) -> None:
