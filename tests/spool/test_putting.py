@@ -142,6 +142,18 @@ def test_the_limit_counts_what_waits_and_what_is_dead(place: Place, source: Path
         assert list(spool.layout.staging.iterdir()) == []
 
 
+def test_a_newer_version_fits_in_the_room_of_the_one_it_replaces(
+    place: Place, source: Path
+) -> None:
+    """A log that is flushed again and again does not fill a spool that holds it once."""
+    with limited(place, max_bytes=len(b"content")) as spool:
+        for _ in range(3):
+            spool.put_file("log", source, overwrite=True)
+        with pytest.raises(SpoolFullError):
+            spool.put_file("another", source, overwrite=True)
+        assert [upload.name for upload in spool.pending()] == ["log"]
+
+
 def test_limits_are_remembered(place: Place, source: Path) -> None:
     """The next process need not know them; zero is a limit too."""
     limited(place, max_bytes=5, min_free_bytes=0).close()
@@ -216,7 +228,11 @@ def test_a_blocked_put_waits_again_if_another_took_the_room(
     waiting = place.spool.put_file("first", source)
     blocked = _Blocked(place, source, monkeypatch, limit=10)
     real, looks = capacity.Capacity.lack, iter([None])
-    monkeypatch.setattr(capacity.Capacity, "lack", lambda self, size: next(looks, real(self, size)))
+    monkeypatch.setattr(
+        capacity.Capacity,
+        "lack",
+        lambda self, size, replaces=None: next(looks, real(self, size, replaces)),
+    )
     blocked.start()
     assert len(list(place.spool.layout.blobs.glob("*/*"))) == 1
     place.spool.cancel(waiting)

@@ -25,6 +25,7 @@ WhenFull = Literal["raise", "block"]
 
 MIN_FREE_BYTES = 64 << 20  #: bytes left free by default: the database must always be able to commit
 POLL = 0.1  #: seconds between looks while waiting for room
+PAUSE = 2.0  #: seconds before a copy is made again that turned out to have no room
 REMIND = 60.0  #: seconds between log lines while waiting
 
 _log = logging.getLogger(__name__)
@@ -40,8 +41,10 @@ class Capacity:
     min_free_bytes: int
     when_full: WhenFull
 
-    def admit(self, path: str, size: int) -> None:
+    def admit(self, path: str, size: int, replaces: str | None) -> None:
         """Return once there is room for `size` bytes.
+
+        `replaces` is the name whose ready versions a new one will supersede: their room counts.
 
         Raises:
             SpoolFullError: there is none and `when_full` is "raise", or there can never be.
@@ -52,12 +55,12 @@ class Capacity:
                 "raise max_bytes"
             )
             raise SpoolFullError(msg)
-        lack = self.lack(size)
+        lack = self.lack(size, replaces)
         if lack and self.when_full == "raise":
             msg = f"the spool {self.layout.root} is full: {lack}; {self._advice()}"
             raise SpoolFullError(msg)
         if lack:
-            self._wait(path, size)
+            self._wait(path, size, replaces)
 
     def refused(self, path: str, error: SpoolFullError) -> None:
         """Return when it is worth trying again, after there was too little room all the same.
@@ -68,13 +71,14 @@ class Capacity:
         if self.when_full == "raise":
             raise error
         _log.warning("waiting for room in the spool for %s: %s", path, error)
-        time.sleep(POLL)
+        time.sleep(PAUSE)
 
-    def lack(self, size: int) -> str | None:
+    def lack(self, size: int, replaces: str | None = None) -> str | None:
         """Say what there is too little of for `size` more bytes; None if nothing."""
         if self.max_bytes is not None:
             tally = self.ledger.tally()
             held = sum(tally[state][1] for state in HOLDS_BYTES)
+            held -= self.ledger.replaceable_bytes(replaces) if replaces else 0
             if held + size > self.max_bytes:
                 return (
                     f"{held} bytes wait in it, {size} more would pass its limit of {self.max_bytes}"
@@ -88,9 +92,9 @@ class Capacity:
             )
         return None
 
-    def _wait(self, path: str, size: int) -> None:
+    def _wait(self, path: str, size: int, replaces: str | None) -> None:
         reminded = -REMIND
-        while lack := self.lack(size):
+        while lack := self.lack(size, replaces):
             if clock.monotonic() - reminded > REMIND:
                 reminded = clock.monotonic()
                 _log.warning(

@@ -129,6 +129,10 @@ class Ledger:
         """Return the ids of the ready files of a name: those that a newer version may supersede."""
         return [row[0] for row in self._rows("ready_versions", name=name)]
 
+    def replaceable_bytes(self, name: str) -> int:
+        """Return how many bytes of a name a newer version would make unneeded (at most)."""
+        return int(self._rows("replaceable_bytes", name=name)[0][0])
+
     def newest_version(self, name: str) -> Upload | None:
         """Return the newest upload of a name that is not superseded or cancelled."""
         rows = self._rows("newest_version", name=name)

@@ -66,6 +66,10 @@ SELECT 1 FROM upload WHERE name = :name AND state IN ('ready', 'active') LIMIT 1
 -- name: ready_versions
 SELECT id FROM upload WHERE name = :name AND state = 'ready' AND kind = 'file'
 
+-- name: replaceable_bytes
+SELECT coalesce(sum(size), 0) FROM upload
+ WHERE name = :name AND state IN ('ready', 'active') AND +state = 'ready' AND session IS NULL
+
 -- name: record_session
 UPDATE upload SET session = :session, part_size = :part_size WHERE seq = :seq AND state = 'active'
 

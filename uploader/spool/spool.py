@@ -205,7 +205,9 @@ class Spool:
 
     def _put_source(self, logged: Logged, source: staging.Source) -> str:
         while True:
-            self._capacity.admit(source.path, source.size)
+            self._capacity.admit(
+                source.path, source.size, logged.name if logged.overwrite else None
+            )
             try:
                 return self._stage_and_commit(logged, source)
             except SpoolFullError as error:

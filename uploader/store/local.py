@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from uploader.errors import (
     NotFoundError,
     PermanentError,
     SessionLostError,
+    TransientError,
 )
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.store import local_files as files
@@ -69,17 +69,14 @@ class LocalStore:
         try:
             if first:
                 os.makedirs(self._root, exist_ok=True)
-            # A name of its own: one left by a kill must not stand in the way; `sweep` removes it.
-            probe = os.path.join(self._root, files.temporary_name(secrets.token_hex(16)))
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            os.unlink(probe)
+            files.try_to_write(self._root)
         except OSError as error:
-            hint = (
-                "is its file system mounted?"
-                if error.errno == errno.ENOENT
-                else "check its permissions"
-            )
-            msg = f"cannot write to destination {self._root}: {error.strerror}; {hint}"
+            msg = f"cannot write to destination {self._root}: {error.strerror}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+                raise TransientError(msg) from error
+            missing = error.errno == errno.ENOENT
+            hint = "is its file system mounted?" if missing else "check its permissions"
+            msg = f"{msg}; {hint}"
             raise PermanentError(msg) from error
 
     # -- writing --------------------------------------------------------------------------------
@@ -215,7 +212,7 @@ class LocalStore:
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See `ObjectStore.objects`."""
         for path, name in self._walk():
-            if name.startswith(prefix) and not files.is_temporary(os.path.basename(path)):
+            if name.startswith(prefix) and files.is_object(path):
                 with suppress(NotFoundError):  # it went away meanwhile
                     yield self.head(name)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,9 @@ ATTRIBUTE = "user.uploader."
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+#: What open(2) answers to O_TMPFILE where a file must have a name (NFS, FUSE).
+_NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 _PERMANENT = {
     errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
@@ -158,6 +163,28 @@ def is_claim(directory: int, leaf: str, upload_id: str) -> bool:
 def claim_text(upload_id: str) -> bytes:
     """Return what a claim holds."""
     return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
+
+
+def try_to_write(root: str) -> None:
+    """Make a file in a directory that leaves no trace; raises the `OSError` that forbids it."""
+    try:
+        os.close(os.open(root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED:
+            raise
+        # A name of its own: one left by a kill must not stand in the way; `sweep` removes it.
+        probe = os.path.join(root, temporary_name(secrets.token_hex(16)))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.unlink(probe)
+
+
+def is_object(path: str) -> bool:
+    """Tell whether a path is something that this store could have made, and has finished."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return (stat.S_ISREG(mode) or stat.S_ISLNK(mode)) and not is_temporary(os.path.basename(path))
 
 
 def unlink(leaf: str, directory: int) -> bool:
