@@ -71,6 +71,16 @@ class _Connection(sqlite3.Connection):
 class _Queue(SQLiteAckQueue):
     """persist-queue's queue with durable commits, and without scans at its opening."""
 
+    def __init__(self, path: str, **options: Any) -> None:
+        """Open, and leave no connection open if that fails (the library's own `__del__` would)."""
+        try:
+            super().__init__(path, **options)
+        except BaseException:
+            connection = getattr(self, "_conn", None)
+            if connection is not None:
+                connection.close()
+            raise
+
     def _new_db_connection(
         self,
         path: str,
@@ -83,9 +93,12 @@ class _Queue(SQLiteAckQueue):
             check_same_thread=False,  # `Journal` lets one thread in at a time
             factory=_Connection,
         )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA cache_size=-{CACHE}")
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{CACHE}"):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _count(self) -> int:
