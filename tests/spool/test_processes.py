@@ -163,3 +163,24 @@ def test_every_commit_is_on_the_disk(place: Place) -> None:
     journal = place.spool._journal
     assert journal.rows("PRAGMA synchronous") == [(2,)]  # FULL
     assert journal.rows("PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_process_forked_from_c_is_told_instead_of_losing_rows(place: Place, source: Path) -> None:
+    """Python cannot close the handle before such a fork, and one beside it would take no locks."""
+    code = f"""
+import ctypes, os
+from uploader import Spool, SpoolError
+spool = Spool({str(place.spool.path)!r})
+child = ctypes.CDLL(None).fork()
+if child == 0:
+    try:
+        spool.put_file("child", {str(source)!r})
+    except SpoolError as error:
+        os._exit(7 if "forked" in str(error) else 1)
+    os._exit(0)
+spool.put_file("parent", {str(source)!r})
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "7", seen.stderr
+    assert [upload.name for upload in place.spool.uploads()] == ["parent"]

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from persistqueue import SQLiteAckQueue
 from persistqueue.serializers import json as json_serializer
 
-from uploader.errors import SpoolDamagedError
+from uploader.errors import SpoolDamagedError, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +115,7 @@ class Journal:
         self._pid = os.getpid()
         self._queue: _Queue | None = None
         self._closed = False
+        self._inherited = False  #: a handle came over a fork: this process must not use the spool
         self._opened = 0  #: times; each connection counts the commits of others anew
         with self._handle():
             _journals.add(self)
@@ -212,18 +213,23 @@ class Journal:
             return
         self._lock = threading.RLock()
         self._pid = os.getpid()
-        if self._queue is not None:  # forked inside a transaction, which is the parent's
-            _never_close(self._queue)
-            self._queue = None
+        self._inherited = self._queue is not None  # forked inside a transaction, the parent's
 
     @contextmanager
     def _handle(self) -> Iterator[_Queue]:
         """Let one thread in, with an open handle."""
-        if self._pid != os.getpid():  # forked by something that Python did not see
-            self.go_on(in_child=True)
+        if self._inherited or self._pid != os.getpid():
+            # A handle beside an inherited one takes no locks: rows would be lost without a word.
+            _never_close(self._queue)
+            msg = (
+                f"spool {self._directory} was in use when this process was forked, inside a "
+                "transaction or from C: start the process by exec, or open the spool in it only"
+            )
+            raise SpoolError(msg)
         with self._lock, _damage_named(self._directory):
             if self._closed:
-                raise sqlite3.ProgrammingError("the spool was closed")
+                msg = f"spool {self._directory} is closed"
+                raise SpoolError(msg)
             if self._queue is None:
                 self._queue = _open(self._directory)
                 self._opened += 1
