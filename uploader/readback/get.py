@@ -145,11 +145,7 @@ class _Sources:
         """Return the newest version in the spool that is, or is to be, the artifact `name`."""
         if self.spool is None:
             return None
-        versions = self.spool.ledger.select(
-            "WHERE name = ? AND state IN ('ready', 'active', 'dead', 'done') ORDER BY seq DESC",
-            (name,),
-        )
-        for upload in versions:
+        for upload in self.spool.ledger.versions(name):
             if upload.error_class is not ErrorClass.CONFLICT:
                 return upload
             _log.warning(

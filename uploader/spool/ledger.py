@@ -18,7 +18,7 @@ from uploader.model import Kind, Receipt, SentPart, Upload
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from uploader.spool.journal import Journal
@@ -133,10 +133,9 @@ class Ledger:
         """Return how many bytes of a name a newer version would make unneeded (at most)."""
         return int(self._rows("replaceable_bytes", name=name)[0][0])
 
-    def newest_version(self, name: str) -> Upload | None:
-        """Return the newest upload of a name that is not superseded or cancelled."""
-        rows = self._rows("newest_version", name=name)
-        return self.upload(rows[0][0]) if rows[0][0] else None
+    def versions(self, name: str) -> Iterator[Upload]:
+        """Yield the uploads of a name that are not superseded or cancelled, newest first."""
+        return (self.upload(seq) for seq in self._seqs("versions", name=name))
 
     def current_done(self, glob: str = "*") -> list[int]:
         """Return the newest done upload of each name that matches."""

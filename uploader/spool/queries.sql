@@ -128,17 +128,14 @@ SELECT u.seq, count(p.number), coalesce(sum(p.size), 0)
   FROM upload u LEFT JOIN part p ON p.seq = u.seq
  WHERE u.state = 'active' GROUP BY u.seq
 
--- name: state_of
-SELECT state FROM upload WHERE id = :id
-
 -- name: holds_bytes
 SELECT 1 FROM upload WHERE id = :id AND state IN ('ready', 'active', 'dead')
 
--- name: newest_version
-SELECT max(seq) FROM (
-  SELECT max(seq) AS seq FROM upload WHERE name = :name AND state IN ('ready', 'active')
-  UNION ALL
-  SELECT max(seq) FROM upload WHERE name = :name AND state IN ('done', 'dead'))
+-- name: versions
+SELECT seq FROM upload WHERE name = :name AND state IN ('ready', 'active')
+UNION ALL
+SELECT seq FROM upload WHERE name = :name AND state IN ('done', 'dead')
+ORDER BY 1 DESC
 
 -- name: current_done
 SELECT max(seq) FROM upload WHERE state = 'done' AND name GLOB :glob GROUP BY name ORDER BY 1
