@@ -1,10 +1,21 @@
-"""Orders the tests: quick ones first, so that a plain mistake shows before the killing starts."""
+"""Orders the tests, quick ones first, so that a plain mistake shows first; starts what many share.
+
+- A server starts when the first test asks for it, once in a run, and ends with the run.
+- One that cannot start fails the tests that need it: a skip would hide that nothing was tested.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers.s3_server import S3Server
+    from tests.servers.seaweed import Seaweed
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
 LAST_ROOMS = ("model", "conformance", "crash", "demo", "packaging")
@@ -13,6 +24,36 @@ LAST_ROOMS = ("model", "conformance", "crash", "demo", "packaging")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort by room, what is marked slow to the end of its room; else leave the order alone."""
     items.sort(key=_when)
+
+
+@pytest.fixture(scope="session")
+def seaweed(both_seaweeds: Seaweed) -> S3Server:
+    """SeaweedFS by http."""
+    return both_seaweeds.http
+
+
+@pytest.fixture(scope="session")
+def seaweed_tls(both_seaweeds: Seaweed) -> S3Server:
+    """The same SeaweedFS, its buckets and all, by https."""
+    return both_seaweeds.https
+
+
+@pytest.fixture(scope="session")
+def both_seaweeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """The one process behind both."""
+    from tests.servers.seaweed import seaweed_running  # boto3: not in every run of one unit test
+
+    with seaweed_running(tmp_path_factory.mktemp("seaweed")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """MiniStack by http: for races of conditional completes, which SeaweedFS gets wrong."""
+    from tests.servers.ministack import ministack_running
+
+    with ministack_running(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
 
 
 def _when(item: pytest.Item) -> tuple[int, bool]:
