@@ -81,11 +81,11 @@ class ObjectStoreLogger(LoggerDestination):
             )
         if close_timeout is not None and not close_timeout >= 0:
             raise ValueError(f"close_timeout must be 0 or more seconds, not {close_timeout}")
-        self.destination, self.spool_path = _places(destination, spool)
+        self.destination, in_query, self.spool_path = _places(destination, spool)
         self.close_timeout = close_timeout
         self._object_name = ObjectName(object_name)
         self._should_log_artifact = should_log_artifact
-        self._options = options
+        self._options = {**in_query, **(options or {})}
         self._max_bytes = max_bytes
         self._when_full = when_full
         self._failures = FailureReport(raises=on_upload_failure == "raise")
@@ -255,14 +255,18 @@ class ObjectStoreLogger(LoggerDestination):
             self._session.check()
 
 
-def _places(destination: str, spool: str | os.PathLike[str] | None) -> tuple[str, pathlib.Path]:
+def _places(
+    destination: str, spool: str | os.PathLike[str] | None
+) -> tuple[str, Mapping[str, str], pathlib.Path]:
+    """Return the destination, the options in its query, and the spool's directory."""
     from pathlib import Path
 
     from uploader import url
     from uploader.config import default_spool
 
-    whole = str(url.parse(destination))
-    return whole, Path(spool or default_spool(whole)).absolute()
+    parsed = url.parse(destination)
+    whole = str(parsed)
+    return whole, parsed.options, Path(spool or default_spool(whole)).absolute()
 
 
 def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
-"""Settle each option: flag over `UPLOADER_*` environment over what the spool remembers.
+"""Settle each option: flag over URL query over `UPLOADER_*` variable over what the spool remembers.
 
-Only options that are not secret exist here; they are stored in the spool in the clear.
+Only options that are not secret exist here; they are stored in the spool in the clear. Secrets (the
+credentials, a customer's own encryption key) come from the environment or files at each start.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from uploader.clock import parse_duration
 from uploader.model import SymlinkMode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SPOOL_VARIABLE = "UPLOADER_SPOOL"
 MIB = 1 << 20
+
+ADDRESSING_STYLES = ("auto", "path", "virtual")
+ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse", "customer")
 
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -32,6 +37,29 @@ class Options:
     max_attempts: int | None = None  #: None: a transient failure is never final
     keep_done: float = 30 * 86400.0  #: seconds for which a finished row is kept
     allow_unsafe_create: bool = False  #: check-then-put where the store has no atomic create
+    max_bandwidth: int | None = None  #: bytes per second, over all workers
+    stall_timeout: float = 60.0  #: seconds without progress after which a request is given up
+
+    # of S3
+    endpoint: str | None = None  #: URL of an S3-compatible service; None: what boto3 finds
+    region: str | None = None
+    profile: str | None = None  #: of the AWS configuration files
+    addressing_style: str | None = None  #: one of `ADDRESSING_STYLES`
+    storage_class: str | None = None  #: as STANDARD_IA
+    sse: str | None = None  #: one of `ENCRYPTIONS`; the key of `customer` is never remembered
+    kms_key_id: str | None = None
+    acl: str | None = None  #: a canned ACL, as bucket-owner-full-control
+    tags: str | None = None  #: of each object, as team=vision&keep=yes
+    metadata: str | None = None  #: of each object, beside our own; written as `tags`
+    requester_pays: bool = False
+    ca_bundle: str | None = None  #: a file of certificates that TLS connections are checked with
+
+    def require_fit(self, scheme: str) -> None:
+        """Raise `ValueError` for an option that means nothing to a destination of this scheme."""
+        unfit = [] if scheme == "s3" else sorted(_S3_ONLY & set(self.as_json()))
+        if unfit:
+            msg = f"option {', '.join(unfit)}: only for s3:// destinations, not {scheme}://"
+            raise ValueError(msg)
 
     def as_json(self) -> dict[str, Any]:
         """Return what differs from the defaults, as it is stored."""
@@ -43,6 +71,8 @@ class Options:
 
     def changed_by(self, given: Mapping[str, Any]) -> Options:
         """Return the options with those that are `given` and not None put over them.
+
+        An empty text puts an option back to its default.
 
         Raises:
             ValueError: an option that does not exist, or a value that it cannot take.
@@ -95,22 +125,110 @@ def parse_size(text: str | int) -> int:
     return int(value * base**power)
 
 
+def pairs_of(text: str | None) -> dict[str, str]:
+    """Return the pairs of `key=value&key=value`, the form of the options `tags` and `metadata`."""
+    return dict(parse_qsl(text or "", keep_blank_values=True, strict_parsing=bool(text)))
+
+
 def _typed(key: str, value: Any) -> Any:
+    read: Callable[[Any], Any] = _READERS.get(key, _text)
     try:
-        if key == "symlink_mode":
-            return SymlinkMode(value)
-        if key == "keep_done":
-            return parse_duration(str(value))
-        if key == "allow_unsafe_create":
-            return _WORDS[str(value).lower()]
-        number = parse_size(value) if key == "part_size" else int(value)
-    except KeyError as error:
-        msg = f"option {key}: write yes or no, not {value!r}"
-        raise ValueError(msg) from error
+        return _DEFAULTS[key] if value == "" else read(value)
     except ValueError as error:
         msg = f"option {key}: {error}"
         raise ValueError(msg) from error
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    if not text.isprintable() or text != text.strip():
+        msg = f"not a plain text: {text!r}"
+        raise ValueError(msg)
+    return text
+
+
+def _number(value: Any) -> int:
+    return _at_least_one(int(value))
+
+
+def _size(value: Any) -> int:
+    return _at_least_one(parse_size(value))
+
+
+def _at_least_one(number: int) -> int:
     if number < 1:
-        msg = f"option {key}: must be at least 1, not {number}"
+        msg = f"must be at least 1, not {number}"
         raise ValueError(msg)
     return number
+
+
+def _seconds(value: Any) -> float:
+    return parse_duration(str(value))
+
+
+def _timeout(value: Any) -> float:
+    return float(_at_least_one(math.ceil(_seconds(value))))
+
+
+def _yes_or_no(value: Any) -> bool:
+    if str(value).lower() not in _WORDS:
+        msg = f"write yes or no, not {value!r}"
+        raise ValueError(msg)
+    return _WORDS[str(value).lower()]
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            msg = f"write one of {', '.join(choices)}, not {value!r}"
+            raise ValueError(msg)
+        return str(value)
+
+    return read
+
+
+def _endpoint(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        msg = f"write a URL, as https://minio.example:9000, not {value!r}"
+        raise ValueError(msg)
+    if "@" in parts.netloc:
+        msg = "credentials do not belong in a URL; it is stored in the clear"
+        raise ValueError(msg)
+    return str(value).rstrip("/")
+
+
+def _file(value: Any) -> str:
+    return os.path.abspath(_text(value))
+
+
+def _pairs(value: Any) -> str:
+    text = _text(value)
+    try:
+        pairs = pairs_of(text)
+    except ValueError:
+        pairs = {}
+    if not pairs or not all(key.isascii() for key in pairs):
+        msg = f"write pairs, as team=vision&keep=yes, not {value!r}"
+        raise ValueError(msg)
+    return text
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "symlink_mode": SymlinkMode,
+    "part_size": _size,
+    "max_attempts": _number,
+    "keep_done": _seconds,
+    "allow_unsafe_create": _yes_or_no,
+    "max_bandwidth": _size,
+    "stall_timeout": _timeout,
+    "endpoint": _endpoint,
+    "addressing_style": _one_of(*ADDRESSING_STYLES),
+    "sse": _one_of(*ENCRYPTIONS),
+    "tags": _pairs,
+    "metadata": _pairs,
+    "requester_pays": _yes_or_no,
+    "ca_bundle": _file,
+}
+_DEFAULTS = {field.name: field.default for field in fields(Options)}
+_S3_ONLY = frozenset(list(_DEFAULTS)[list(_DEFAULTS).index("endpoint") :])

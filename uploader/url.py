@@ -1,12 +1,17 @@
-"""Read destination URLs: where a spool uploads to."""
+"""Read destination URLs: where a spool uploads to, and the options that stand in the query."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-SCHEMES = ("file",)  #: a store exists for each; see `uploader.store.opening`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from urllib.parse import SplitResult
+
+SCHEMES = ("file", "s3")  #: a store exists for each; see `uploader.store.opening`
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,8 @@ class Destination:
     scheme: str
     bucket: str  #: empty for `file`
     path: str  #: the absolute root directory for `file`, else the prefix, without outer slashes
+    #: of the query, as `?endpoint=https://minio:9000`; not part of the destination's identity
+    options: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         """Return the one spelling that is stored and compared."""
@@ -37,14 +44,15 @@ def parse(url: str) -> Destination:
         return _file(url, "", os.path.abspath(url))
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
-        msg = f"unknown destination {url!r}: this version uploads to {', '.join(SCHEMES)}://"
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        msg = f"unknown destination {url!r}: this version uploads to {known}"
         raise ValueError(msg)
     if parts.scheme == "file":
         if parts.query or parts.fragment:  # what follows would be cut off: another directory
             msg = f"bad destination {url!r}: in a file URL write ? as %3F and # as %23"
             raise ValueError(msg)
         return _file(url, parts.netloc, unquote(parts.path))
-    return Destination(parts.scheme, parts.netloc, unquote(parts.path).strip("/"))
+    return _in_bucket(url, parts)
 
 
 def _file(url: str, host: str, path: str) -> Destination:
@@ -55,3 +63,28 @@ def _file(url: str, host: str, path: str) -> Destination:
         msg = f"bad destination {url!r}: it contains NUL"
         raise ValueError(msg)
     return Destination("file", "", os.path.normpath(path))
+
+
+def _in_bucket(url: str, parts: SplitResult) -> Destination:
+    """Read `scheme://bucket/prefix?option=value`."""
+    if "@" in parts.netloc:  # not repeated in the message: it would be a secret
+        msg = (
+            f"bad destination {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: credentials "
+            "do not belong in a URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
+            "or the node's role"
+        )
+        raise ValueError(msg)
+    if not parts.netloc:
+        msg = f"bad destination {url!r}: no bucket is named, as in {parts.scheme}://bucket/prefix"
+        raise ValueError(msg)
+    if parts.fragment or url.endswith("#"):
+        msg = f"bad destination {url!r}: write # as %23"
+        raise ValueError(msg)
+    prefix = unquote(parts.path).strip("/")
+    segments = prefix.split("/") if prefix else []
+    if any(segment in ("", ".", "..") for segment in segments) or not prefix.isprintable():
+        msg = f"bad destination {url!r}: the prefix has an empty, '.' or '..' segment, or no text"
+        raise ValueError(msg)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    options = {key.replace("-", "_"): value for key, value in given}
+    return Destination(parts.scheme, parts.netloc, prefix, options)

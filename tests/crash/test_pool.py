@@ -16,6 +16,7 @@ from uploader.drain.pool import FALSE_STARTS, WorkerPool
 from uploader.drain.steps import Answer
 from uploader.drain.worker import Worker
 from uploader.errors import UploaderError
+from uploader.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ class Exit:
 def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
     """Return a pool of four; it is ended at the end."""
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-    pool: WorkerPool[int] = WorkerPool(WORKERS, f"file://{tmp_path}", descriptor)
+    pool: WorkerPool[int] = WorkerPool(WORKERS, Place.of(f"file://{tmp_path}"), descriptor)
     yield pool
     pool.stop()
     os.close(descriptor)
@@ -132,6 +133,6 @@ def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:
         def perform(self, store: ObjectStore) -> None:
             raise ZeroDivisionError("a bug")
 
-    answer = Worker(f"file://{tmp_path}").answer(Broken())
+    answer = Worker(Place.of(f"file://{tmp_path}")).answer(Broken())
     assert answer.failure
     assert answer.failure.error == "ZeroDivisionError: a bug"

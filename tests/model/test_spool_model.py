@@ -69,7 +69,7 @@ class SpoolAgainstModel(RuleBasedStateMachine):
         self.root = self.folder / "destination"
         self.root.mkdir()
         self.spool = Spool(self.folder / "spool", f"file://{self.root}")
-        self.worker = Worker(self.spool.destination)
+        self.worker = Worker(self.spool.place)
         self.recorder = Recorder(self.spool, RetryPolicy())
         self.rows: list[Row] = []
         self.there: dict[str, tuple[str, bytes | str]] = {}  # name -> (upload id, bytes or target)
@@ -123,7 +123,7 @@ class SpoolAgainstModel(RuleBasedStateMachine):
             return
         self._attempt(ActiveUpload(
             upload, item, str(self.spool.layout.blob(upload.id)),
-            limits_of(self.spool.destination), self.spool.options,
+            limits_of(self.spool.place), self.spool.options,
         ), ends)  # fmt: skip
         if ends == "well":
             self._apply(row)

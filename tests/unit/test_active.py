@@ -20,7 +20,9 @@ from uploader.spool.items import checksum_fields
 from uploader.store.base import Limits
 
 MIB = 1 << 20
-LIMITS = Limits(whole_max=2 * MIB, part_min=MIB, parts_max=100, object_max=1 << 40)
+LIMITS = Limits(
+    whole_max=2 * MIB, part_min=MIB, part_max=1 << 40, parts_max=100, object_max=1 << 40
+)
 OPTIONS = Options(part_size=MIB)
 RECEIPT = Receipt("etag", 1, 2, 3.0)
 

@@ -10,10 +10,10 @@ from uploader.drain.plan import PART_SIZE, checksum_of, goes_whole, part_size_fo
 from uploader.model import Part
 from uploader.store.base import Limits
 
-MIB, TIB = 1 << 20, 1 << 40
+MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
 
 #: as S3 has them
-LIMITS = Limits(whole_max=64 * MIB, part_min=5 * MIB, parts_max=10_000, object_max=5 * TIB)
+LIMITS = Limits(64 * MIB, 5 * MIB, 5 * GIB, parts_max=10_000, object_max=5 * TIB)
 
 SIZES = st.one_of(st.integers(1, 5 * TIB), st.integers(1, 4096).map(lambda n: n * MIB))
 WANTED = st.none() | st.integers(1, 6 << 30)
@@ -45,6 +45,7 @@ def test_the_largest_object_fits() -> None:
     for wanted in (None, 5 * MIB):
         parts = parts_of(size, part_size_for(size, LIMITS, wanted))
         assert len(parts) <= 10_000
+        assert parts[0].size <= 5 * GIB
         assert parts[-1].offset + parts[-1].size == size
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,7 @@ from uploader import clock, config, url
 from uploader.errors import DestinationMismatchError, UploaderError
 from uploader.model import SymlinkMode
 from uploader.observe.log import set_up
+from uploader.place import Place
 from uploader.spool.layout import Layout
 from uploader.spool.spool import Spool
 
@@ -207,10 +209,29 @@ def open_spool(
     """Open the spool that the flags name, with flags over environment over what it remembers."""
     given = {key: value for key, value in (options or {}).items() if value is not None}
     if options is not None:
-        given = {**config.from_environment(), **given}
+        in_query = _options_in(destination)
+        given = {**config.from_environment(), **in_query, **given}
     path = named_spool(spool_path, destination)
     with arguments_blamed(ValueError):
         return Spool(path, destination, options=given, **more)
+
+
+def _options_in(destination: str | None) -> Mapping[str, str]:
+    with arguments_blamed(ValueError):
+        return url.parse(destination).options if destination is not None else {}
+
+
+def place_of(spool: Spool) -> Place:
+    """Return a spool's destination, with the environment's options over what it remembers."""
+    with arguments_blamed(ValueError):
+        return with_options(spool.place, config.from_environment())
+
+
+def with_options(place: Place, given: Mapping[str, Any]) -> Place:
+    """Return a destination with the options that are `given` put over its own."""
+    options = place.options.changed_by(given)
+    options.require_fit(place.destination.scheme)
+    return replace(place, options=options)
 
 
 def open_for_reading(spool_path: str | None) -> Spool:
@@ -221,27 +242,29 @@ def open_for_reading(spool_path: str | None) -> Spool:
 @contextmanager
 def spool_or_destination(
     spool_path: str | None, destination: str | None
-) -> Iterator[tuple[Spool | None, str]]:
+) -> Iterator[tuple[Spool | None, Place]]:
     """Open the spool, if there is one, to read from it and from its destination.
 
     A destination alone is enough: a new node has no spool yet.
     """
     if destination is None:
         with open_for_reading(spool_path) as spool:
-            yield spool, spool.destination
+            yield spool, place_of(spool)
         return
     path = named_spool(spool_path, destination)
     with arguments_blamed(ValueError):
-        wanted = str(url.parse(destination))
+        in_query = url.parse(destination).options
+        wanted = Place.of(destination, {**config.from_environment(), **in_query})
     if not Layout(path).database.exists():
         yield None, wanted
         return
     with Spool(path, producer=False) as spool:
-        if spool.destination != wanted:
+        if spool.destination != wanted.url:
             raise DestinationMismatchError(
-                f"spool {path} uploads to {spool.destination}, not to {wanted}; name one of them"
+                f"spool {path} uploads to {spool.destination}, not to {wanted.url}; name one of "
+                "them"
             )
-        yield spool, wanted
+        yield spool, with_options(place_of(spool), in_query)
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def gc(spool_path: str | None, older_than: float, as_json: bool) -> ExitCode:
 def _sweep_destination(spool: Spool, older_than: float) -> list[str]:
     states = ", ".join(f"'{state.value}'" for state in sorted(HOLDS_BYTES))
     live = spool.ledger.select(f"WHERE state IN ({states}) AND session IS NOT NULL")
-    store = open_store(spool.destination)
+    store = open_store(flags.place_of(spool))
     try:
         return store.sweep({upload.session for upload in live if upload.session}, older_than)
     finally:

@@ -31,7 +31,7 @@ def verify(spool_path: str | None, deep: bool, glob: str, as_json: bool) -> Exit
     asked.
     """
     with flags.open_for_reading(spool_path) as spool:
-        store = open_store(spool.destination)
+        store = open_store(flags.place_of(spool))
         try:
             with counting_progress("verified") as on_checked:
                 found = verify_spool(spool, store, deep=deep, name_glob=glob, on_checked=on_checked)

@@ -52,6 +52,8 @@ class Gate:
         failure = answer.failure
         if failure is None:
             self.open, self.complaint = True, None
+            if answer.value is not None:
+                self._spool.remembered.capabilities = answer.value
             if self._first:
                 self._spool.remembered.put(PREPARED, "1")
             return

@@ -28,7 +28,8 @@ def part_size_for(size: int, limits: Limits, wanted: int | None) -> int:
     block = block_size(size)
     least = max(limits.part_min, -(-size // limits.parts_max))
     aimed = wanted or max(PART_SIZE, -(-size // AIMED_PARTS))
-    return -(-max(least, aimed) // block) * block
+    most = limits.part_max // block * block
+    return min(-(-max(least, aimed) // block) * block, most)
 
 
 def parts_of(size: int, part_size: int) -> list[Part]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
     from uploader.drain.steps import Step
+    from uploader.place import Place
 
 Key = TypeVar("Key")
 
@@ -53,10 +54,10 @@ class _Running(Generic[Key]):
 class WorkerPool(Generic[Key]):
     """Up to `size` workers for one destination."""
 
-    def __init__(self, size: int, destination: str, lock_descriptor: int) -> None:
+    def __init__(self, size: int, place: Place, lock_descriptor: int) -> None:
         """Prepare; no process is started yet."""
         self.size = size
-        self._destination = destination
+        self._place = place
         self._fence = Fence(lock_descriptor)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["uploader.drain.worker"])
@@ -73,6 +74,12 @@ class WorkerPool(Generic[Key]):
     def running(self) -> bool:
         """Whether there are worker processes."""
         return bool(self._workers)
+
+    def use(self, place: Place) -> None:
+        """Have every step from now on done by workers that know this; none may be in flight."""
+        if place != self._place:
+            self.stop()
+            self._place = place
 
     def submit(self, key: Key, step: Step) -> None:
         """Give a step to a free worker; the caller keeps `busy` below `size`."""
@@ -111,7 +118,7 @@ class WorkerPool(Generic[Key]):
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=work,
-            args=(theirs, self._fence, self._destination),
+            args=(theirs, self._fence, self._place),
             name="uploader-worker",
             daemon=True,
         )

@@ -17,6 +17,7 @@ from uploader.store.body import CHUNK, open_blob
 if TYPE_CHECKING:
     from uploader.errors import ErrorClass
     from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
+    from uploader.place import Capabilities
     from uploader.store.base import ObjectMeta, ObjectStore
     from uploader.store.body import Body
 
@@ -49,9 +50,9 @@ class Prepare(_Small):
 
     first: bool
 
-    def perform(self, store: ObjectStore) -> None:
-        """Raise what it refuses with."""
-        store.prepare(first=self.first)
+    def perform(self, store: ObjectStore) -> Capabilities | None:
+        """Raise what it refuses with; return what it was found to honour, if that is news."""
+        return store.prepare(first=self.first)
 
 
 @dataclass(frozen=True)

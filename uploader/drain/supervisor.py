@@ -100,9 +100,9 @@ class Supervisor:
         self._settings, self._stop = settings, stop
         self._may_leave, self._on_tick = may_leave, on_tick
         self._options = spool.options
-        self._limits = limits_of(spool.destination)
+        self._limits = limits_of(spool.place)
         self._pool: WorkerPool[tuple[ActiveUpload | None, Step]] = WorkerPool(
-            settings.workers, spool.destination, lock.descriptor
+            settings.workers, spool.place, lock.descriptor
         )
         self._throttle = Throttle(settings.workers)
         self._meter = Meter()
@@ -197,6 +197,7 @@ class Supervisor:
                     self._tidying.answered(step, answer)
                 else:
                     self._gate.answered(answer)
+                    self._pool.use(self._spool.place)
         self._look_at = 0.0
         self._report()
 

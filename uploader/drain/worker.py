@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from uploader.drain.steps import Step
+    from uploader.place import Place
     from uploader.store.base import ObjectStore
 
 OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
@@ -56,9 +57,9 @@ class Fence:
 class Worker:
     """Do steps against one store."""
 
-    def __init__(self, destination: str) -> None:
-        """Upload to `destination`; the store is opened by the first step."""
-        self._destination = destination
+    def __init__(self, place: Place) -> None:
+        """Upload to `place`; the store is opened by the first step."""
+        self._place = place
         self._store: ObjectStore | None = None
 
     def answer(self, step: Step) -> Answer:
@@ -81,7 +82,7 @@ class Worker:
 
     def _opened(self) -> ObjectStore:
         if self._store is None:
-            self._store = open_store(self._destination)
+            self._store = open_store(self._place)
         return self._store
 
     def _close(self) -> None:
@@ -90,14 +91,14 @@ class Worker:
             self._store = None
 
 
-def work(pipe: Connection, fence: Fence, destination: str) -> None:
+def work(pipe: Connection, fence: Fence, place: Place) -> None:
     """Answer steps until the pipe ends. The entry point of a worker process."""
     del fence  # it is held by being open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not os.environ.get(OUTLIVE_VARIABLE):
         threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
-    worker = Worker(destination)
+    worker = Worker(place)
     while True:
         try:
             step = pipe.recv()

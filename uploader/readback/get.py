@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from uploader import checksum, url
+from uploader import checksum
 from uploader.drain.gate import PREPARED
 from uploader.errors import DamagedError, ErrorClass, NotFoundError, TransientError
 from uploader.model import POINTER_SUFFIX, Kind, check_name
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from uploader.model import Upload
+    from uploader.place import Place
     from uploader.store.base import ObjectInfo, ObjectStore
 
     Progress = Callable[[int, int], None]  #: bytes so far, bytes in all
@@ -73,21 +74,19 @@ def fetch(
         StoreError: the destination could not be read.
     """
     with Spool(spool_path, producer=False) as spool:
-        fetch_from(
-            spool, spool.destination, name, destination, overwrite=overwrite, progress=progress
-        )
+        fetch_from(spool, spool.place, name, destination, overwrite=overwrite, progress=progress)
 
 
 def fetch_from(
     spool: Spool | None,
-    source: str,
+    source: Place,
     name: str,
     destination: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Do as `fetch` does, from a spool if there is one and from the destination URL `source`."""
+    """Do as `fetch` does, from a spool if there is one and from the destination `source`."""
     name = check_name(name).removesuffix(POINTER_SUFFIX)
     path = _path(name, destination)
     if os.path.lexists(path) and not overwrite:
@@ -120,7 +119,7 @@ class _Sources:
 
     spool: Spool | None
     store: ObjectStore
-    url: str
+    place: Place
 
     def find(self, name: str) -> _Found:
         """Follow symlinks from `name` to the bytes."""
@@ -181,7 +180,7 @@ class _Sources:
         A training script that looks for a checkpoint at its very first start must be told that
         there is none, not that a disk is missing.
         """
-        parsed = url.parse(self.url)
+        parsed = self.place.destination
         return (
             self.spool is not None
             and self.spool.remembered.get(PREPARED) is None
@@ -190,7 +189,8 @@ class _Sources:
         )
 
     def _nowhere(self, name: str, first: str) -> NotFoundError:
-        where = f"{self.url}, nor in the spool {self.spool.path}" if self.spool else self.url
+        url = self.place.url
+        where = f"{url}, nor in the spool {self.spool.path}" if self.spool else url
         through = "" if name == first else f", to which {first} points"
         return NotFoundError(f"no artifact {name}{through}, in {where}")
 

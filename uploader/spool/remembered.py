@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from uploader import url
 from uploader.config import Options
 from uploader.errors import DestinationMismatchError, NotASpoolError
+from uploader.place import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +51,26 @@ class Remembered:
         """How it uploads."""
         return Options().changed_by(json.loads(self.get("options") or "{}"))
 
+    @property
+    def ambient(self) -> dict[str, str]:
+        """What the environment said about where the bucket is, when the destination was given."""
+        return dict(json.loads(self.get("ambient") or "{}"))
+
+    def add_ambient(self, found: Mapping[str, str]) -> None:
+        """Remember what the environment says now; what it does not say stays as it was."""
+        before = self.ambient
+        if not found.items() <= before.items():
+            self.put("ambient", json.dumps({**before, **found}))
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the destination was found to honour; None if it was not tried yet."""
+        return Capabilities.from_text(self.get("capabilities"))
+
+    @capabilities.setter
+    def capabilities(self, found: Capabilities) -> None:
+        self.put("capabilities", found.as_text())
+
     def settle(
         self, destination: str | None, options: Mapping[str, Any], limits: Mapping[str, int | None]
     ) -> None:
@@ -72,9 +94,11 @@ class Remembered:
                 f"uploader init --spool {self._directory} --destination URL"
             )
             raise NotASpoolError(msg)
+        changed_options = self.options.changed_by(options)
+        changed_options.require_fit(url.parse(destination or str(before)).scheme)
         settled = {
             "destination": destination,
-            "options": json.dumps(self.options.changed_by(options).as_json()),
+            "options": json.dumps(changed_options.as_json()),
             **limits,
         }
         changed = {

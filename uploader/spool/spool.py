@@ -22,6 +22,7 @@ from uploader.errors import (
     UploadFailedError,
 )
 from uploader.model import POINTER_SUFFIX, Status, Upload, check_link, check_name
+from uploader.place import Place, ambient_of
 from uploader.spool import items, schema, staging
 from uploader.spool.capacity import MIN_FREE_BYTES, Capacity
 from uploader.spool.items import Logged
@@ -66,7 +67,8 @@ class Spool:
 
         Args:
             path: a directory on a local disk.
-            destination: the URL to upload to; the spool remembers it.
+            destination: the URL to upload to; the spool remembers it. Options may stand in its
+                query, as s3://bucket/prefix?endpoint=https://minio:9000.
             options: see `config.Options`; remembered, and changed by what is given here.
             max_bytes: the most that may wait in the spool; remembered. None: as it was.
             min_free_bytes: what the disk keeps free; remembered. None: as it was (64 MiB at first).
@@ -81,10 +83,13 @@ class Spool:
         if when_full not in ("raise", "block"):
             msg = f'when_full must be "raise" or "block", not {when_full!r}'
             raise ValueError(msg)
-        wanted = str(url.parse(destination)) if destination is not None else None
+        wanted = url.parse(destination) if destination is not None else None
         self._layout = Layout(Path(path).absolute())
         limits = {"max_bytes": max_bytes, "min_free_bytes": min_free_bytes}
-        self._open(wanted, options or {}, limits)
+        in_query = wanted.options if wanted else {}
+        self._open(str(wanted) if wanted else None, {**in_query, **(options or {})}, limits)
+        if wanted and wanted.scheme != "file":
+            self._remembered.add_ambient(ambient_of(os.environ))
         self.ledger = Ledger(self._journal)
         free = self._remembered.number("min_free_bytes")
         self._capacity = Capacity(
@@ -138,6 +143,14 @@ class Spool:
     def options(self) -> Options:
         """What it remembers about how to upload."""
         return self._remembered.options
+
+    @property
+    def place(self) -> Place:
+        """All that it knows about its destination, and all that a worker needs to open it."""
+        remembered = self._remembered
+        return Place(
+            self.destination, remembered.options, remembered.ambient, remembered.capabilities
+        )
 
     @property
     def remembered(self) -> Remembered:

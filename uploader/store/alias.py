@@ -69,9 +69,13 @@ def refuse_other_form(store: ObjectStore, name: str, mode: PutMode, *, symlink: 
 
 
 def drop_other_form(store: ObjectStore, name: str, mode: PutMode, *, symlink: bool) -> None:
-    """With overwrite: remove what the new form replaces."""
-    if mode is PutMode.OVERWRITE:
-        store.delete(_other(name, symlink=symlink))
+    """With overwrite: remove what the new form replaces.
+
+    Looked for first: in a versioned bucket the deletion of nothing would leave a marker each time.
+    """
+    other = _other(name, symlink=symlink)
+    if mode is PutMode.OVERWRITE and _exists(store, other):
+        store.delete(other)
 
 
 def resolve(store: ObjectStore, name: str) -> ObjectInfo:
@@ -93,7 +97,7 @@ def pointer_target(store: ObjectStore, name: str) -> str:
             break
     try:
         return check_name(store.artifact_name(text[:MAX_POINTER_BYTES].decode().strip()))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, NotFoundError) as error:
         msg = f"{name}{POINTER_SUFFIX} does not hold an artifact's name: {error}"
         raise PermanentError(msg) from error
 

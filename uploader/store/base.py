@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
+    from uploader.place import Capabilities
     from uploader.store.body import Body
+    from uploader.store.probe import Probed
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Limits:
 
     whole_max: int  #: bytes up to which a file is sent in one request
     part_min: int  #: bytes; every part but the last has at least this, and is a multiple of 1 MiB
+    part_max: int  #: bytes
     parts_max: int  #: parts of one object
     object_max: int  #: bytes of one object
 
@@ -66,11 +69,20 @@ class ObjectStore(Protocol):
     def symlink_modes(self) -> tuple[SymlinkMode, ...]:
         """The forms of symlink that it can make; the first is its default."""
 
-    def prepare(self, *, first: bool) -> None:
+    def prepare(self, *, first: bool) -> Capabilities | None:
         """Find out that the destination is there and lets us write; make its root if `first`.
+
+        Returns what the service honours if that depends on the service and was not known yet.
 
         Raises:
             AuthError, PermanentError: it refuses; the message says what to do.
+        """
+
+    def probe(self) -> Probed:
+        """Try out everything that uploads need, and remove what was written for it.
+
+        Raises:
+            TransientError: the service could not be asked, so nothing was found out.
         """
 
     def put(self, name: str, body: Body, mode: PutMode, meta: ObjectMeta) -> Receipt:

@@ -32,8 +32,10 @@ from uploader.errors import (
 )
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.store import local_files as files
-from uploader.store.base import Limits, ObjectInfo
+from uploader.store.base import ObjectInfo
 from uploader.store.body import CHUNK
+from uploader.store.limits import LOCAL
+from uploader.store.local_probe import probe_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,19 +43,13 @@ if TYPE_CHECKING:
     from uploader.model import Part
     from uploader.store.base import ObjectMeta
     from uploader.store.body import Body
-
-LIMITS = Limits(
-    whole_max=64 << 20,  # a part costs an fsync; below this one request is done within a second
-    part_min=1 << 20,
-    parts_max=1 << 16,
-    object_max=1 << 62,
-)
+    from uploader.store.probe import Probed
 
 
 class LocalStore:
     """The objects below one directory."""
 
-    limits = LIMITS
+    limits = LOCAL
     symlink_modes = (SymlinkMode.NATIVE, SymlinkMode.POINTER, SymlinkMode.COPY)
 
     def __init__(self, root: str) -> None:
@@ -78,6 +74,10 @@ class LocalStore:
             hint = "is its file system mounted?" if missing else "check its permissions"
             msg = f"{msg}; {hint}"
             raise PermanentError(msg) from error
+
+    def probe(self) -> Probed:
+        """See `ObjectStore.probe`."""
+        return probe_directory(self._root)
 
     # -- writing --------------------------------------------------------------------------------
 

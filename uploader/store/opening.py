@@ -4,27 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uploader import url
-from uploader.store.local import LIMITS as LOCAL_LIMITS
-from uploader.store.local import LocalStore
+from uploader.store.limits import LIMITS
 
 if TYPE_CHECKING:
+    from uploader.place import Place
     from uploader.store.base import Limits, ObjectStore
 
-_LIMITS = {"file": LOCAL_LIMITS}
 
-
-def open_store(destination: str) -> ObjectStore:
-    """Return a store of this process's own for a destination URL.
+def open_store(place: Place) -> ObjectStore:
+    """Return a store of this process's own for a destination.
 
     With `UPLOADER_FAULTS` set, its faults are injected: for rehearsals and tests.
+
+    Raises:
+        AuthError, PermanentError: it cannot even be opened: no such profile, no such file.
     """
-    parsed = url.parse(destination)
     from uploader.store.testing.faulty import with_faults
 
-    return with_faults(LocalStore(parsed.path))
+    return with_faults(_OPENERS[place.destination.scheme](place))
 
 
-def limits_of(destination: str) -> Limits:
-    """Return what sizes the store of a URL takes, without opening it."""
-    return _LIMITS[url.parse(destination).scheme]
+def limits_of(place: Place) -> Limits:
+    """Return what sizes the store of a destination takes, without opening it."""
+    return LIMITS[place.destination.scheme]
+
+
+def _open_local(place: Place) -> ObjectStore:
+    from uploader.store.local import LocalStore
+
+    return LocalStore(place.destination.path)
+
+
+def _open_s3(place: Place) -> ObjectStore:
+    from uploader.store.s3.store import S3Store
+
+    return S3Store(place)
+
+
+_OPENERS = {"file": _open_local, "s3": _open_s3}

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from uploader.place import Place
 from uploader.store.base import ObjectStore
 from uploader.store.opening import open_store
 from uploader.store.testing.given import Artifacts
@@ -44,7 +45,7 @@ class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, P
         opened: list[ObjectStore] = []
 
         def open_one() -> ObjectStore:
-            opened.append(open_store(destination))
+            opened.append(open_store(Place.of(destination)))
             return opened[-1]
 
         yield open_one

@@ -1,0 +1,1 @@
+"""Store objects in a bucket of S3, or of any service that speaks its language."""

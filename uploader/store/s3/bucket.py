@@ -1,0 +1,127 @@
+"""Ask one bucket for one thing at a time; every failure comes out classified."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from uploader.errors import NotFoundError, PermanentError, StoreError, TransientError
+from uploader.store.s3.errors import classified, code_of, status_of
+from uploader.store.s3.reader import BodyReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uploader.store.body import Body
+
+_OPERATIONS = {
+    "abort_multipart_upload": "AbortMultipartUpload",
+    "complete_multipart_upload": "CompleteMultipartUpload",
+    "copy_object": "CopyObject",
+    "create_multipart_upload": "CreateMultipartUpload",
+    "delete_object": "DeleteObject",
+    "get_object": "GetObject",
+    "head_bucket": "HeadBucket",
+    "head_object": "HeadObject",
+    "list_multipart_uploads": "ListMultipartUploads",
+    "list_objects_v2": "ListObjectsV2",
+    "list_parts": "ListParts",
+    "put_object": "PutObject",
+    "upload_part": "UploadPart",
+    "upload_part_copy": "UploadPartCopy",
+}  #: that are used here, as boto3 and as the API call them
+
+
+_UNEXPLAINED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN)
+
+
+class Bucket:
+    """A bucket, and the client to ask it with."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        """Ask the bucket `name` with `client`."""
+        self._client = client
+        self.name = name
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the service."""
+        return str(self._client.meta.endpoint_url)
+
+    def url(self, key: str | None) -> str:
+        """Return the URL of an object, for messages."""
+        return f"s3://{self.name}" + (f"/{key}" if key else "")
+
+    def ask(self, operation: str, key: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Make a request and return its answer.
+
+        Args:
+            operation: as boto3 calls it, as put_object.
+            key: of the object; None if it is about the bucket.
+            parameters: as boto3 takes them.
+
+        Raises:
+            StoreError: any of them; see `errors.classified`.
+        """
+        if key is not None:
+            parameters["Key"] = key
+        with classified(_OPERATIONS[operation], self.url(key)):
+            answer: dict[str, Any] = getattr(self._client, operation)(
+                Bucket=self.name, **parameters
+            )
+            return answer
+
+    def send(self, operation: str, key: str, body: Body, **parameters: Any) -> dict[str, Any]:
+        """Make a request with a body; as `ask`.
+
+        Raises:
+            DamagedError: the body is not what was logged; its end was not sent.
+        """
+        reader = BodyReader(body)
+        try:
+            return self.ask(operation, key, Body=reader, **parameters)
+        except StoreError:
+            if reader.error:
+                raise reader.error from None
+            raise
+
+    def head(self, key: str, **parameters: Any) -> dict[str, Any]:
+        """Describe an object.
+
+        The answer to a HEAD has no body, so a refusal does not say why: expired credentials and a
+        missing permission look alike. It is then asked for as a GET of one byte.
+
+        Raises:
+            NotFoundError: it is not there; a refusal is never taken for that.
+        """
+        try:
+            return self.ask("head_object", key, ChecksumMode="ENABLED", **parameters)
+        except PermanentError as error:
+            if isinstance(error, NotFoundError) or status_of(error) not in _UNEXPLAINED:
+                raise
+            self._explain(key, parameters)
+            raise TransientError(str(error)) from error  # it can be read after all
+
+    def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Yield every page of a listing."""
+        pages = iter(self._client.get_paginator(operation).paginate(Bucket=self.name, **parameters))
+        while True:
+            with classified(_OPERATIONS[operation], self.url(parameters.get("Key"))):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _explain(self, key: str, parameters: dict[str, Any]) -> None:
+        """Raise what a GET is refused with."""
+        try:
+            answer = self.ask("get_object", key, Range="bytes=0-0", **parameters)
+        except PermanentError as error:
+            if code_of(error) == "InvalidRange":  # an empty object
+                return
+            raise
+        answer["Body"].close()

@@ -1,0 +1,74 @@
+"""Make the boto3 client of one process, as the place and its options ask for.
+
+- Retries are ours (`policy.py`): the SDK's own are off, so that layers do not multiply, and so that
+  every try is classified. An SDK retry of a conditional put whose answer was lost ends in 412.
+- Checksums are ours too: the SDK would read every body once more to take a CRC32 of its own.
+- Bodies are not hashed into the signature: their CRC32C is a header, and headers are signed.
+- Credentials come from botocore's chain, and are never held anywhere else. A new client reads the
+  files and the environment again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.handlers import add_expect_header
+
+from uploader.store.s3.errors import classified
+
+if TYPE_CHECKING:
+    from uploader.config import Options
+    from uploader.place import Place
+
+CONNECT_TIMEOUT = 10.0  #: seconds
+CONNECTIONS = 4  #: a worker sends one request at a time; listing and reading may overlap with it
+FALLBACK_REGION = "us-east-1"  #: what services that have no regions call themselves
+
+
+def make_client(place: Place) -> Any:
+    """Return an S3 client.
+
+    Raises:
+        AuthError: no such profile, or configuration files that cannot be read.
+    """
+    options = place.options
+    environ = {**place.ambient, **os.environ}
+    endpoint = (
+        options.endpoint or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    )
+    region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    with classified("open", place.url):
+        session = boto3.Session(profile_name=options.profile)
+        if endpoint and not region and not session.region_name:
+            region = FALLBACK_REGION
+        client = session.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint,
+            verify=options.ca_bundle or environ.get("AWS_CA_BUNDLE"),
+            config=_config(options),
+        )
+    # With `Expect: 100-continue` each put costs one more round trip, and a second at a service that
+    # does not know it.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+def _config(options: Options) -> Config:
+    return Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=min(CONNECT_TIMEOUT, options.stall_timeout),
+        read_timeout=options.stall_timeout,
+        max_pool_connections=CONNECTIONS,
+        tcp_keepalive=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={
+            "addressing_style": options.addressing_style or "auto",
+            "payload_signing_enabled": False,
+        },
+        user_agent_extra="artifact-uploader",
+    )

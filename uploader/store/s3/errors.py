@@ -1,0 +1,232 @@
+"""Classify what S3, and the way to it, can answer; once, here.
+
+Error codes are those of the S3 API reference, "Error responses"; what other services answer instead
+was seen at SeaweedFS, MiniStack, LocalStack, Ceph and rclone.
+"""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions as sdk
+import urllib3.exceptions
+from botocore.parsers import ResponseParserError
+
+from uploader.errors import (
+    AuthError,
+    ConflictError,
+    NotFoundError,
+    PermanentError,
+    SessionLostError,
+    StoreError,
+    ThrottledError,
+    TransientError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class EndOfObjectError(PermanentError):
+    """The range that was asked for begins at the object's end, or after it."""
+
+
+_BY_CODE: dict[str, type[StoreError]] = {
+    **dict.fromkeys(
+        [
+            "ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken",
+            "TokenRefreshRequired", "InvalidAccessKeyId", "InvalidClientTokenId",
+            "SignatureDoesNotMatch", "RequestTimeTooSkewed", "UnauthorizedAccess", "401",
+        ],
+        AuthError,
+    ),
+    **dict.fromkeys(
+        [
+            "SlowDown", "ServiceUnavailable", "503", "429", "TooManyRequests", "Throttling",
+            "ThrottlingException", "RequestThrottled", "RequestLimitExceeded",
+            "BandwidthLimitExceeded", "EC2ThrottledException",
+        ],
+        ThrottledError,
+    ),
+    # The bytes were checked as they were read: what differs there was damaged on the way.
+    **dict.fromkeys(
+        [
+            "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "IncompleteBody",
+            "XAmzContentSHA256Mismatch", "RequestTimeout", "ConditionalRequestConflict",
+            "OperationAborted", "InternalError", "RestoreAlreadyInProgress",
+        ],
+        TransientError,
+    ),
+    # The parts that the service has are not those that we have notes of: only a new session helps.
+    **dict.fromkeys(
+        ["NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"], SessionLostError
+    ),
+    **dict.fromkeys(["PreconditionFailed", "412"], ConflictError),
+    **dict.fromkeys(["NoSuchKey", "NotFound", "404"], NotFoundError),
+    **dict.fromkeys(["InvalidRange", "416"], EndOfObjectError),
+}  # fmt: skip
+
+#: What a role must be allowed, by operation; see "Actions defined by Amazon S3".
+_PERMISSIONS = {
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "HeadObject": "s3:GetObject, and s3:ListBucket to tell what is missing from what is forbidden",
+    "GetObject": "s3:GetObject, and s3:ListBucket to tell what is missing from what is forbidden",
+    "ListObjectsV2": "s3:ListBucket",
+    "HeadBucket": "s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+    "CopyObject": "s3:GetObject and s3:PutObject",
+    "UploadPartCopy": "s3:GetObject and s3:PutObject",
+}
+
+_OF_A_SESSION = frozenset(
+    [
+        "UploadPart",
+        "UploadPartCopy",
+        "ListParts",
+        "CompleteMultipartUpload",
+        "AbortMultipartUpload",
+    ]
+)
+
+_HINTS = {
+    "NoSuchBucket": "make the bucket, or correct the destination",
+    "ExpiredToken": "renew the credentials; the upload goes on by itself",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID, or the profile",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY, or the profile",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AuthorizationHeaderMalformed": "set the bucket's region: --region",
+    "PermanentRedirect": "set the bucket's region: --region",
+    "301": "set the bucket's region: --region",
+    "InvalidStorageClass": "correct --storage-class",
+}
+
+_NO_CREDENTIALS = (
+    sdk.NoCredentialsError,
+    sdk.PartialCredentialsError,
+    sdk.CredentialRetrievalError,
+    sdk.TokenRetrievalError,
+    sdk.NoAuthTokenError,
+    sdk.UnknownTokenProviderError,
+    sdk.RefreshWithMFAUnsupportedError,
+    sdk.SSOError,
+    sdk.LoginError,
+    sdk.ProfileNotFound,
+    sdk.ConfigNotFound,
+    sdk.ConfigParseError,
+    sdk.MetadataRetrievalError,
+    sdk.InvalidConfigError,
+)
+
+_ON_THE_WAY = (
+    sdk.HTTPClientError,
+    sdk.ConnectionError,
+    sdk.IncompleteReadError,
+    sdk.ChecksumError,
+    ResponseParserError,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+@contextmanager
+def classified(operation: str, what: str) -> Iterator[None]:
+    """Turn whatever a request can raise into a `StoreError` that says what to do.
+
+    Args:
+        operation: of the S3 API, as PutObject.
+        what: the URL it was about.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except sdk.ClientError as error:
+        raise _of_answer(operation, what, error.response) from error
+    except _NO_CREDENTIALS as error:
+        msg = (
+            f"no usable credentials for {what}: {error}; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, a profile, or the node's role"
+        )
+        raise AuthError(msg) from error
+    except _ON_THE_WAY as error:
+        raise _on_the_way(operation, what, error) from error
+    except sdk.BotoCoreError as error:
+        msg = f"cannot {operation} {what}: {error}"
+        raise PermanentError(msg) from error
+
+
+def code_of(error: StoreError) -> str:
+    """Return the service's own code for an error, as AccessDenied; "" if it never answered."""
+    cause = error.__cause__
+    if not isinstance(cause, sdk.ClientError):
+        return ""
+    return str(cause.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: StoreError) -> int:
+    """Return the HTTP status of an error; 0 if the service never answered."""
+    cause = error.__cause__
+    return _status(cause.response) if isinstance(cause, sdk.ClientError) else 0
+
+
+def _status(response: Any) -> int:
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _of_answer(operation: str, what: str, response: Any) -> StoreError:
+    status = _status(response)
+    said = response.get("Error", {})
+    code = str(said.get("Code") or status)
+    kind = _BY_CODE.get(code) or _by_status(status)
+    if operation == "CompleteMultipartUpload" and code == "BadDigest":
+        kind = SessionLostError  # each part was right: some part is not the one that we mean
+    if operation in _OF_A_SESSION and kind is NotFoundError:
+        kind = SessionLostError  # Ceph says NoSuchKey
+    message = f"{operation} of {what}: {code}"
+    if said.get("Message") and said["Message"] != code:
+        message += f": {str(said['Message']).rstrip('. ')}"
+    if code in _HINTS:
+        message += f"; {_HINTS[code]}"
+    elif status == HTTPStatus.FORBIDDEN and kind is PermanentError:
+        message += f"; allow {_PERMISSIONS.get(operation, operation)}"
+    return kind(message)
+
+
+def _by_status(status: int) -> type[StoreError]:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AuthError
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return ThrottledError
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return ConflictError
+    return TransientError if passes(status) else PermanentError
+
+
+def passes(status: int) -> bool:
+    """Tell whether an HTTP status means a fault that passes; 0: there was no answer."""
+    fault_of_service = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return (
+        status < HTTPStatus.MULTIPLE_CHOICES  # an error inside a 200
+        or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
+        or (fault_of_service and status != HTTPStatus.NOT_IMPLEMENTED)
+    )
+
+
+def _on_the_way(operation: str, what: str, error: Exception) -> StoreError:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        msg = (
+            f"the TLS certificate at {what} is not trusted: {error}; name the authority's file: "
+            "--ca-bundle"
+        )
+        return AuthError(msg)
+    return TransientError(f"{operation} of {what}: {error}")

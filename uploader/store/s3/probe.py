@@ -1,0 +1,356 @@
+"""Find out, by doing it, what a bucket allows and what its service honours.
+
+- The objects that are tried with have names of their own, and are removed afterwards.
+- Only what the service answered counts; when it cannot be reached, or asks for patience, nothing
+  was found out, and the error goes to the caller.
+- Each line says what to do. What no upload can work without is a refusal; all else is a warning.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from uploader import clock
+from uploader.checksum import crc32c
+from uploader.errors import (
+    AuthError,
+    ConflictError,
+    NotFoundError,
+    PermanentError,
+    StoreError,
+    ThrottledError,
+)
+from uploader.place import Capabilities
+from uploader.store.base import ObjectMeta
+from uploader.store.body import Body
+from uploader.store.probe import Finding, Probed, Verdict
+from uploader.store.s3 import sessions
+from uploader.store.s3.errors import passes, status_of
+from uploader.store.s3.reader import md5_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from uploader.config import Options
+    from uploader.store.s3.arguments import Arguments
+    from uploader.store.s3.bucket import Bucket
+
+PROBE = ".uploader-probe-"  #: how the names begin of the objects that are tried with
+SKEW = 60.0  #: seconds by which a clock may be wrong unmentioned; S3 refuses at 15 minutes
+TEXT = b"written by uploader check; it may be removed"
+
+OK, WARNING, REFUSED = Verdict.OK, Verdict.WARNING, Verdict.REFUSED
+
+
+def is_probe(name: str) -> bool:
+    """Tell whether an object is one that a probe left behind."""
+    return name.rpartition("/")[2].startswith(PROBE)
+
+
+def require_access(bucket: Bucket, prefix: str, arguments: Arguments) -> None:
+    """Find out whether objects may be put, without leaving one.
+
+    Raises:
+        AuthError, PermanentError: they may not.
+    """
+    _require_bucket(bucket, arguments)
+    key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
+    answer = bucket.ask("create_multipart_upload", key, **arguments.of_object(_meta(None)))
+    with suppress(PermanentError):  # to abort is another permission; `uploader check` tells of it
+        sessions.abort(bucket, key, answer["UploadId"], arguments)
+
+
+class Probe:
+    """One trial of one bucket."""
+
+    def __init__(self, bucket: Bucket, prefix: str, arguments: Arguments, options: Options) -> None:
+        """Prepare to write below `prefix`."""
+        self._bucket, self._with, self._options = bucket, arguments, options
+        key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
+        self._key, self._copy, self._parts = key, f"{key}-copy", f"{key}-parts"
+        self._can = Capabilities(bucket.endpoint)
+        self._etag = ""
+        self._skew: float | None = None
+
+    def run(self) -> Probed:
+        """Try everything, or what there is until the first refusal.
+
+        Raises:
+            TransientError: the service could not be asked.
+        """
+        findings: list[Finding] = []
+        trials = (
+            self._access, self._put, self._missing, self._checksums, self._create, self._replace,
+            self._in_parts, self._copies, self._read, self._list_unfinished, self._clock,
+        )  # fmt: skip
+        try:
+            for trial in trials:
+                findings += trial()
+                if any(finding.verdict is REFUSED for finding in findings):
+                    return Probed(tuple(findings))
+        except AuthError as error:
+            findings.append(_refused("credentials", error))
+            return Probed(tuple(findings))
+        finally:
+            left = self._clean()
+        return Probed((*findings, left), self._can)
+
+    # -- trials, in the order of an artifact's way ------------------------------------------------
+
+    def _access(self) -> Iterator[Finding]:
+        try:
+            _require_bucket(self._bucket, self._with)
+        except (AuthError, PermanentError) as error:
+            yield _refused("bucket and credentials", error)
+        else:
+            yield Finding("bucket and credentials", OK, f"{self._bucket.url(None)} is there")
+
+    def _put(self) -> Iterator[Finding]:
+        """Put with a CRC32C; where that is not understood, with a Content-MD5."""
+        error = self._tried(lambda: self._put_object(self._key))
+        if error and status_of(error) in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_IMPLEMENTED):
+            self._can = replace(self._can, crc32c=False, whole_crc32c=False)
+            error = self._tried(lambda: self._put_object(self._key))
+        yield _refused("put", error) if error else Finding("put", OK, "an object was written")
+
+    def _missing(self) -> Iterator[Finding]:
+        """Ask for what is not there: a service may only say that it will not tell."""
+        try:
+            self._bucket.head(f"{self._key}-none", **self._with.of_bytes)
+        except NotFoundError:
+            yield Finding("head", OK, "what is missing is told from what is forbidden")
+        except (AuthError, PermanentError) as error:
+            yield _refused("head", error)
+
+    def _checksums(self) -> Iterator[Finding]:
+        wrong = {"ChecksumCRC32C": _base64(crc32c(TEXT) ^ 1)}
+        if self._can.crc32c and not self._tried(lambda: self._put_object(self._key, **wrong)):
+            self._can = replace(self._can, crc32c=False)
+            self._tried(lambda: self._put_object(self._key))
+        if self._can.crc32c:
+            yield Finding("CRC32C", OK, "a put with a wrong checksum is refused")
+        else:
+            yield Finding(
+                "CRC32C", WARNING, "checksums are ignored",
+                "files are read twice, to send a Content-MD5; compare with: uploader verify --deep",
+            )  # fmt: skip
+
+    def _create(self) -> Iterator[Finding]:
+        done = self._refuses(lambda: self._put_object(self._key, IfNoneMatch="*"))
+        self._can = replace(self._can, conditional_put=done)
+        yield self._create_only("create-only put", done)
+
+    def _replace(self) -> Iterator[Finding]:
+        self._etag = str(self._bucket.head(self._key, **self._with.of_bytes)["ETag"])
+        right = self._tried(lambda: self._put_object(self._key, IfMatch=self._etag))
+        wrong = self._refuses(lambda: self._put_object(self._key, IfMatch='"0"'))
+        self._can = replace(self._can, conditional_replace=wrong and not right)
+        if self._can.conditional_replace:
+            yield Finding("guarded overwrite", OK, "If-Match is honoured")
+        else:
+            yield Finding(
+                "guarded overwrite", WARNING, "If-Match is not honoured",
+                "a put of a killed worker that is still under way may land after a newer version",
+            )  # fmt: skip
+
+    def _in_parts(self) -> Iterator[Finding]:
+        if self._can.whole_crc32c:
+            whole = not self._tried(lambda: self._put_parts(self._parts))
+            wrong = whole and self._tried(lambda: self._put_parts(self._parts, wrong=1))
+            self._can = replace(self._can, whole_crc32c=bool(wrong))
+        error = self._tried(lambda: self._put_parts(self._parts))
+        if error:
+            yield _refused("object in parts", error)
+            return
+        if self._can.whole_crc32c:
+            yield Finding("object in parts", OK, "with the CRC32C of the whole")
+        else:
+            yield Finding(
+                "object in parts", WARNING, "no CRC32C of the whole is checked",
+                "each part is sent with a Content-MD5 instead; files are read twice",
+            )  # fmt: skip
+        done = self._refuses(lambda: self._put_parts(self._parts, IfNoneMatch="*"))
+        self._can = replace(self._can, conditional_complete=done)
+        yield self._create_only("create-only object in parts", done)
+
+    def _copies(self) -> Iterator[Finding]:
+        error = self._tried(self._copy_object)
+        self._can = replace(self._can, copy=not error)
+        if error:
+            yield Finding("copy", WARNING, str(error), "do not use --symlink-mode copy")
+            return
+        done = self._refuses(lambda: self._copy_object(IfNoneMatch="*"))
+        self._can = replace(self._can, conditional_copy=done)
+        how = "create-only in one request" if done else "create-only as an object in parts"
+        yield Finding("copy", OK, how if done or self._can.conditional_complete else "unguarded")
+
+    def _read(self) -> Iterator[Finding]:
+        answer = self._bucket.ask("get_object", self._key, **self._with.of_bytes)
+        with answer["Body"] as stream:
+            same = stream.read() == TEXT
+        if same:
+            yield Finding("get", OK, "what was written was read")
+        else:
+            yield _refused("get", PermanentError("what was read is not what was written"))
+
+    def _list_unfinished(self) -> Iterator[Finding]:
+        error = self._tried(
+            lambda: self._bucket.ask(
+                "list_multipart_uploads", Prefix=self._key, MaxUploads=1, **self._with.of_any
+            )
+        )
+        if error:
+            advice = "uploader gc cannot find unfinished uploads: let the bucket's lifecycle do it"
+            yield Finding("list unfinished uploads", WARNING, str(error), advice)
+        else:
+            yield Finding("list unfinished uploads", OK, "for uploader gc")
+
+    def _clock(self) -> Iterator[Finding]:
+        if self._skew is None:
+            return
+        off = f"{abs(self._skew):.0f} s {'ahead of' if self._skew > 0 else 'behind'} the service"
+        if abs(self._skew) > SKEW:
+            yield Finding("clock", WARNING, off, "set this machine's clock: S3 refuses at 15 min")
+        else:
+            yield Finding("clock", OK, "as the service's, within a minute")
+
+    def _clean(self) -> Finding:
+        try:
+            for key in (self._key, self._copy, self._parts):
+                self._bucket.ask("delete_object", key, **self._with.of_any)
+        except StoreError as error:
+            return Finding(
+                "delete", WARNING, str(error),
+                f"{self._bucket.url(self._key)} stays; a file cannot replace a symlink of its name",
+            )  # fmt: skip
+        return Finding("delete", OK, "the trial's objects are gone")
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def _put_object(self, key: str, **more: Any) -> None:
+        answer = self._bucket.ask(
+            "put_object",
+            key,
+            Body=TEXT,
+            **{**self._checked(self._can.crc32c), **more},
+            **self._with.of_object(_meta(TEXT)),
+        )
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if date:
+            self._skew = clock.now() - parsedate_to_datetime(date).timestamp()
+
+    def _put_parts(self, key: str, *, wrong: int = 0, **condition: Any) -> None:
+        """Make an object of a single part; its checksum is false with `wrong`."""
+        whole = self._can.whole_crc32c
+        kind = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"} if whole else {}
+        session = self._bucket.ask(
+            "create_multipart_upload", key, **kind, **self._with.of_object(_meta(TEXT))
+        )["UploadId"]
+        try:
+            checked = {"ChecksumCRC32C": _base64(crc32c(TEXT) ^ wrong)} if wrong else {}
+            part = self._bucket.ask(
+                "upload_part", key, UploadId=session, PartNumber=1, Body=TEXT,
+                **{**self._checked(whole), **checked}, **self._with.of_bytes,
+            )  # fmt: skip
+            sums = {"ChecksumCRC32C": _base64(crc32c(TEXT)), "ChecksumType": "FULL_OBJECT"}
+            self._bucket.ask(
+                "complete_multipart_upload", key, UploadId=session,
+                MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+                **(sums if whole else {}), **condition, **self._with.of_bytes,
+            )  # fmt: skip
+        except StoreError:
+            with suppress(StoreError):
+                sessions.abort(self._bucket, key, session, self._with)
+            raise
+
+    def _copy_object(self, **condition: Any) -> None:
+        self._bucket.ask(
+            "copy_object",
+            self._copy,
+            CopySource={"Bucket": self._bucket.name, "Key": self._key},
+            MetadataDirective="REPLACE",
+            **condition,
+            **self._with.of_source,
+            **self._with.of_object(_meta(TEXT)),
+        )
+
+    @staticmethod
+    def _checked(by_crc32c: bool) -> dict[str, str]:
+        if by_crc32c:
+            return {"ChecksumCRC32C": _base64(crc32c(TEXT))}
+        return {"ContentMD5": md5_of(Body.of_bytes(TEXT))}
+
+    # -- outcomes -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _tried(request: Callable[[], object]) -> StoreError | None:
+        """Return the error with which the service itself answered, None if it did as asked."""
+        try:
+            request()
+        except (AuthError, ThrottledError):
+            raise
+        except StoreError as error:
+            if passes(status_of(error)):
+                raise
+            return error
+        return None
+
+    def _refuses(self, request: Callable[[], object]) -> bool:
+        """Tell whether the service refuses because of the condition."""
+        return isinstance(self._tried(request), ConflictError)
+
+    def _create_only(self, what: str, honoured: bool) -> Finding:
+        if honoured:
+            return Finding(what, OK, "If-None-Match is honoured")
+        if self._options.allow_unsafe_create:
+            return Finding(
+                what, WARNING, "If-None-Match is ignored",
+                "--allow-unsafe-create is set: two machines that create one name can collide",
+            )  # fmt: skip
+        return Finding(
+            what, WARNING, "If-None-Match is ignored: an upload without overwrite will be refused",
+            "log with overwrite, or accept that two machines can collide: --allow-unsafe-create",
+        )  # fmt: skip
+
+
+def _require_bucket(bucket: Bucket, arguments: Arguments) -> None:
+    """Raise why the bucket cannot be used; a missing permission to look at it is no reason."""
+    try:
+        bucket.ask("head_bucket")
+    except NotFoundError as error:
+        msg = (
+            f"there is no bucket {bucket.name} at {bucket.endpoint}: make it, or correct the "
+            "destination"
+        )
+        raise PermanentError(msg) from error
+    except PermanentError as error:
+        if status_of(error) not in (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN):
+            raise
+        _explain(bucket, arguments)
+
+
+def _explain(bucket: Bucket, arguments: Arguments) -> None:
+    """Ask what has an answer in words; the one to a HEAD has none."""
+    try:
+        bucket.ask("list_objects_v2", MaxKeys=1, **arguments.of_any)
+    except PermanentError as error:
+        if status_of(error) != HTTPStatus.FORBIDDEN:
+            raise
+
+
+def _refused(what: str, error: StoreError) -> Finding:
+    return Finding(what, REFUSED, str(error), "see above", error)
+
+
+def _meta(data: bytes | None) -> ObjectMeta:
+    return ObjectMeta("probe", len(data or b""), None, None, "", 0)
+
+
+def _base64(value: int) -> str:
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
