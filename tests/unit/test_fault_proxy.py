@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.servers.echo import EchoServer
+from tests.servers.echo import EchoServer, echo_running
 from tests.servers.faults import (
     Answer,
     Delay,
@@ -43,13 +43,9 @@ MORE_THAN_BUFFERS = 64 * 1024 * 1024
 
 @pytest.fixture
 def server() -> Iterator[EchoServer]:
-    """A server in a thread of this process."""
-    with EchoServer() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
+    """Stand in for S3."""
+    with echo_running() as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

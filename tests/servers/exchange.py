@@ -1,0 +1,193 @@
+"""Carry one request to the server and its answer back, in verbs that a fault is made of.
+
+- Request and answer are passed on at once, each in its own task: a server that answers before it
+  has read the body (as to `Expect: 100-continue`) is heard at once.
+- A client that dies within its request takes the server's connection with it, so the server sees a
+  cut request, as it would without a proxy. One that dies after it is NOT told to the server: the
+  request takes effect, as one whose last packet had arrived.
+- A server that answers early and closes is not told to the client before it has sent its body: that
+  is thrown away. Without a proxy the client would find a broken pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tests.servers.wire import Head, Peer, PeerGoneError, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from tests.servers.requests import Request
+
+_ERROR = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    "<Error><Code>{code}</Code><Message>{code}, says the proxy.</Message>"
+    "<RequestId>PROXY{number:011}</RequestId><HostId>proxy</HostId></Error>"
+)
+
+
+class Exchange:
+    """A request whose head was read, and what can be done with it. Use each verb at most once."""
+
+    def __init__(self, request: Request, head: Head, client: Peer, upstream: Upstream) -> None:
+        self.request = request
+        #: Whether the connections can carry another request after this one.
+        self.reusable = not head.closes
+        self._head = head
+        self._client = client
+        self._upstream = upstream
+        self._expects = head.headers.get("expect", "").lower() == "100-continue"
+        self._invited = False
+
+    async def relay(self) -> None:
+        """Do what a proxy does."""
+
+        async def deliver(piece: bytes) -> None:
+            self.request.status = self.request.upstream_status
+            await self._client.send(piece)
+
+        await self._forward(deliver)
+
+    async def forward(self) -> bytes:
+        """Let the server have the request; return its whole answer, kept from the client."""
+        answer = bytearray()
+
+        async def keep(piece: bytes) -> None:
+            answer.extend(piece)
+
+        await self._forward(keep)
+        return bytes(answer)
+
+    async def read_body(self) -> list[bytes]:
+        """Read the body from the client, in pieces as they came; the server gets nothing."""
+        await self._invite()
+        return [piece async for piece in self._body()]
+
+    async def discard_body(self, limit: int | None = None) -> None:
+        """Read the body, or `limit` bytes of it and what came with them, and throw it away."""
+        if limit == 0:
+            return
+        await self._invite()
+        async for _ in self._body():
+            if limit is not None and self.request.body_bytes >= limit:
+                return
+
+    async def send_late(self, body: Sequence[bytes]) -> None:
+        """Let the server have a body that was read before; answer the client if it is there."""
+
+        async def deliver(piece: bytes) -> None:
+            with contextlib.suppress(PeerGoneError):
+                await self._client.send(piece)
+                self.request.status = self.request.upstream_status
+
+        server = await self._upstream.peer()
+        for piece in (self._head.raw, *body):
+            await server.send(piece)
+        await self._pass_answer(server, deliver)
+
+    async def refuse(self, status: int, code: str) -> None:
+        """Answer the client with an S3 error; to a HEAD without a body, as S3 does."""
+        body = _ERROR.format(code=code, number=self.request.number).encode()
+        if self.request.method == "HEAD":
+            body = b""
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            f"Date: {formatdate(usegmt=True)}\r\nServer: FaultProxy\r\n"
+            f"x-amz-request-id: PROXY{self.request.number:011}\r\n"
+            f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.request.status = status
+        await self._client.send(head.encode() + body)
+
+    async def answer_half(self, answer: bytes) -> None:
+        """Send the first half of an answer, then close."""
+        self.request.status = self.request.upstream_status
+        await self._client.send(answer[: len(answer) // 2])
+        self.reusable = False
+
+    async def stall(self) -> None:
+        """Neither read nor write until the client leaves."""
+        self._client.stop_reading()
+        await self._client.left()
+        self.reusable = False
+
+    def reset(self) -> None:
+        """Send the client RST."""
+        self._client.reset()
+        self.reusable = False
+
+    async def _forward(self, deliver: Callable[[bytes], Awaitable[None]]) -> None:
+        server = await self._upstream.peer()
+        await server.send(self._head.raw)
+        body = asyncio.create_task(self._pass_body(server))
+        try:
+            await self._pass_answer(server, deliver)
+            if self._expects and not self._invited and not self.request.body_bytes:
+                server.abort()  # it was told of a body that will not come
+            else:
+                await body
+        finally:
+            body.cancel()
+            await asyncio.gather(body, return_exceptions=True)
+
+    async def _pass_body(self, server: Peer) -> None:
+        try:
+            async for piece in self._body():
+                if server.usable:
+                    with contextlib.suppress(PeerGoneError):  # its answer may be on its way
+                        await server.send(piece)
+        except PeerGoneError:
+            server.abort()
+            raise
+
+    async def _pass_answer(self, server: Peer, deliver: Callable[[bytes], Awaitable[None]]) -> None:
+        head = await self._final_head(server)
+        await deliver(head.raw)
+        async for piece in self._answer_body(server, head):
+            await deliver(piece)
+        self.reusable = self.reusable and not head.closes
+
+    async def _final_head(self, server: Peer) -> Head:
+        while head := await server.read_head():
+            status = int(head.start[1])
+            if status >= HTTPStatus.OK:
+                self.request.upstream_status = status
+                return head
+            if not self._invited:
+                self._invited = True
+                await self._client.send(head.raw)
+        raise PeerGoneError
+
+    async def _answer_body(self, server: Peer, head: Head) -> AsyncIterator[bytes]:
+        if self.request.method == "HEAD" or self.request.upstream_status in {204, 304}:
+            return
+        if head.chunked:
+            async for piece, _ in server.read_chunked():
+                yield piece
+        elif head.length is not None:
+            async for piece in server.read_sized(head.length):
+                yield piece
+        else:
+            self.reusable = False
+            async for piece in server.read_rest():
+                yield piece
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        if self._head.chunked:
+            async for piece, content in self._client.read_chunked():
+                self.request.body_bytes += content
+                yield piece
+        else:
+            async for piece in self._client.read_sized(self._head.length or 0):
+                self.request.body_bytes += len(piece)
+                yield piece
+
+    async def _invite(self) -> None:
+        self._invited = True
+        if self._expects:
+            await self._client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
