@@ -1,7 +1,7 @@
 """Answer each request with its own body, and remember what came: a server for the proxy's tests.
 
-- The last segment of the path asks for other answers: `204`, `304`, `chunked`, `until-close`, and
-  `refused`, which answers 403 instead of `100 Continue`.
+- The last segment of the path asks for other answers: `204`, `304`, `chunked`, `until-close`,
+  `closing` (told by a header), and `refused`, which answers 403 instead of `100 Continue`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class EchoServer(http.server.ThreadingHTTPServer):
         self.seen: queue.Queue[Seen] = queue.Queue()
         self.cut: queue.Queue[str] = queue.Queue()
 
+    @property
+    def endpoint(self) -> str:
+        """Where a proxy finds it."""
+        return f"http://127.0.0.1:{self.server_port}"
+
     def handle_error(self, *_: Any) -> None:
         """A client that went away is what the tests do."""
 
@@ -101,10 +106,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"to the end")
             self.close_connection = True
         else:
+            self.close_connection = how == "closing"
             self._send(200, body or b"nothing")
 
     def _send(self, status: int, body: bytes | None) -> None:
         self.send_response(status)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         if body is not None:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -46,12 +46,7 @@ class Exchange:
 
     async def relay(self) -> None:
         """Do what a proxy does."""
-
-        async def deliver(piece: bytes) -> None:
-            self.request.status = self.request.upstream_status
-            await self._client.send(piece)
-
-        await self._forward(deliver)
+        await self._forward(self._deliver)
 
     async def forward(self) -> bytes:
         """Let the server have the request; return its whole answer, kept from the client."""
@@ -79,16 +74,10 @@ class Exchange:
 
     async def send_late(self, body: Sequence[bytes]) -> None:
         """Let the server have a body that was read before; answer the client if it is there."""
-
-        async def deliver(piece: bytes) -> None:
-            with contextlib.suppress(PeerGoneError):
-                await self._client.send(piece)
-                self.request.status = self.request.upstream_status
-
         server = await self._upstream.peer()
         for piece in (self._head.raw, *body):
             await server.send(piece)
-        await self._pass_answer(server, deliver)
+        await self._pass_answer(server, self._deliver)
 
     async def refuse(self, status: int, code: str) -> None:
         """Answer the client with an S3 error; to a HEAD without a body, as S3 does."""
@@ -111,8 +100,7 @@ class Exchange:
         self.reusable = False
 
     async def stall(self) -> None:
-        """Neither read nor write until the client leaves."""
-        self._client.stop_reading()
+        """Take no more, beyond what buffers hold, and send nothing until the client leaves."""
         await self._client.left()
         self.reusable = False
 
@@ -120,6 +108,10 @@ class Exchange:
         """Send the client RST."""
         self._client.reset()
         self.reusable = False
+
+    async def _deliver(self, piece: bytes) -> None:
+        self.request.status = self.request.upstream_status
+        await self._client.send(piece)
 
     async def _forward(self, deliver: Callable[[bytes], Awaitable[None]]) -> None:
         server = await self._upstream.peer()

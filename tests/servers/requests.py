@@ -93,7 +93,8 @@ class Request:
         headers: names in lower case.
         body_bytes: bytes of the body that came from the client so far, without the framing of a
             chunked one; what was thrown away counts too, as the client did send it.
-        status: of the answer the client was given; None as long as, or because, it got none.
+        status: of the answer that was sent to the client, who may have been gone; None if none was
+            sent so far.
         upstream_status: of the server's answer, whether or not the client was given it.
     """
 

@@ -134,10 +134,6 @@ class Peer:
             self._writer.write(data)
             await self._writer.drain()
 
-    def stop_reading(self) -> None:
-        """Take nothing more from the peer; once the buffers are full, its sending blocks."""
-        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
-
     async def left(self) -> None:
         """Wait until the peer closes or resets, without reading.
 
