@@ -1,33 +1,54 @@
-"""Hold the S3 store to the contract of every store, at two services that are not alike."""
+"""Hold the S3 store to the contract of every store, at services that are not alike."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from functools import cache
 from urllib.parse import urlencode
 
 import pytest
 
 from tests.servers.s3_server import S3Server
+from uploader.place import Capabilities, Place
+from uploader.store.opening import open_store
 from uploader.store.testing.conformance import StoreConformance
+
+
+@cache
+def bucket_at(server: S3Server) -> str:
+    """Return the one bucket for all tests at a service; a new one takes it a while."""
+    return server.make_bucket()
+
+
+@cache
+def capabilities_at(server: S3Server) -> Capabilities | None:
+    """Return what a service honours; to find it out for every test would take most of the time."""
+    return open_store(Place.of(url_at(server))).prepare(first=True)
+
+
+def url_at(server: S3Server) -> str:
+    """Return the URL of a place that nobody uses, with everything that is not secret in it."""
+    options = {"endpoint": server.endpoint}
+    if server.ca_bundle:
+        options["ca_bundle"] = str(server.ca_bundle)
+    return f"s3://{bucket_at(server)}/runs/{uuid.uuid4().hex[:8]}?{urlencode(options)}"
 
 
 class S3Conformance(StoreConformance):
     """A fresh prefix for each test."""
 
-    @pytest.fixture(scope="class")
-    def bucket(self, server: S3Server) -> str:
-        """Return a bucket of the class's own."""
-        return server.make_bucket()
-
     @pytest.fixture
-    def destination(self, server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Return the URL of an empty place, with everything that is not secret in it."""
+    def destination(self, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Return an empty place, and have the credentials for it in the environment."""
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        options = {"endpoint": server.endpoint}
-        if server.ca_bundle:
-            options["ca_bundle"] = str(server.ca_bundle)
-        return f"s3://{bucket}/runs/{uuid.uuid4().hex}?{urlencode(options)}"
+        return url_at(server)
+
+    @pytest.fixture
+    def prepared(self, server: S3Server, destination: str) -> Place:
+        """The destination, with what its service honours."""
+        return replace(Place.of(destination), capabilities=capabilities_at(server))
 
 
 class TestSeaweedFS(S3Conformance):
@@ -37,7 +58,7 @@ class TestSeaweedFS(S3Conformance):
     completes_atomically = False  # 4.48: of 8 racing completions up to 8 are answered with 200
     tells_backslash = False  # 4.48: it is listed as a slash
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self, seaweed: S3Server) -> S3Server:
         """Return SeaweedFS."""
         return seaweed
@@ -50,7 +71,7 @@ class TestSeaweedFSByTLS(S3Conformance):
     completes_atomically = False  # as above
     tells_backslash = False  # as above
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self, seaweed_tls: S3Server) -> S3Server:
         """Return SeaweedFS, by https."""
         return seaweed_tls
@@ -59,7 +80,7 @@ class TestSeaweedFSByTLS(S3Conformance):
 class TestMiniStack(S3Conformance):
     """A second service: no CRC32C of the whole, but it decides a race of completions."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def server(self, ministack: S3Server) -> S3Server:
         """Return MiniStack."""
         return ministack

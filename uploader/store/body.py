@@ -34,17 +34,27 @@ class Body:
         return cls("", 0, len(data), crc32c(data), data)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes; at the end, raise `DamagedError` if they are not those of the checksum.
+        """Yield the bytes, each to be sent at once; otherwise as `read`.
+
+        A store MUST take what it sends from here: where there is a limit, this waits for it.
+        """
+        return self.read()
+
+    def read(self, most: int = CHUNK) -> Iterator[bytes]:
+        """Yield the bytes, up to `most` at a time; it waits for no limit.
 
         The caller MUST NOT make anything visible before the iteration has ended well.
+
+        Raises:
+            DamagedError: at the end: they are not those of the checksum.
         """
         if self.inline is not None:
-            yield self.inline
+            yield from (self.inline[at : at + most] for at in range(0, self.size, most))
             return
         descriptor = open_blob(self.path)
         try:
             value, at, end = 0, self.offset, self.offset + self.size
-            while at < end and (data := os.pread(descriptor, min(CHUNK, end - at), at)):
+            while at < end and (data := os.pread(descriptor, min(most, end - at), at)):
                 value = crc32c(data, value)
                 at += len(data)
                 yield data

@@ -21,8 +21,11 @@ def probe_directory(root: str) -> Probed:
     """Try out what the local store needs; a missing root will be made by the first upload."""
     if not os.path.isdir(root):
         parent = os.path.dirname(root)
-        while not os.path.isdir(parent):
+        while not os.path.lexists(parent):
             parent = os.path.dirname(parent)
+        if os.path.lexists(root) or not os.path.isdir(parent):
+            file = root if os.path.lexists(root) else parent
+            return Probed((_refused(f"{file} is not a directory"),))
         if not os.access(parent, os.W_OK):
             return Probed((_refused(f"{root} is not there, and {parent} may not be written to"),))
         detail = f"{root} is not there yet; it is made by the first upload"

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from uploader.errors import StoreError
     from uploader.place import Capabilities
 
+MEND = "mend that at the service, or change an option: uploader init --help"
+
 
 class Verdict(str, Enum):
     """What a finding means for uploads."""
@@ -28,6 +30,12 @@ class Finding:
     detail: str  #: what was seen
     advice: str = ""  #: what to do about it
     error: StoreError | None = None  #: with which an upload would fail
+
+
+def refusal(what: str, error: StoreError) -> Finding:
+    """Return the finding that an error is; what its message ends with is what to do."""
+    detail, _, advice = str(error).rpartition("; ")
+    return Finding(what, Verdict.REFUSED, detail or advice, advice if detail else MEND, error)
 
 
 @dataclass(frozen=True)

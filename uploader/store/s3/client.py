@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
+from uploader.errors import AuthError
 from uploader.store.s3.errors import classified
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def make_client(place: Place) -> Any:
     """Return an S3 client.
 
     Raises:
-        AuthError: no such profile, or configuration files that cannot be read.
+        AuthError: no such profile, or files of configuration or certificates that cannot be read.
     """
     options = place.options
     environ = {**place.ambient, **os.environ}
@@ -40,6 +42,7 @@ def make_client(place: Place) -> Any:
         options.endpoint or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     )
     region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    certificates = options.ca_bundle or environ.get("AWS_CA_BUNDLE")
     with classified("open", place.url):
         session = boto3.Session(profile_name=options.profile)
         if endpoint and not region and not session.region_name:
@@ -48,13 +51,25 @@ def make_client(place: Place) -> Any:
             "s3",
             region_name=region,
             endpoint_url=endpoint,
-            verify=options.ca_bundle or environ.get("AWS_CA_BUNDLE"),
+            verify=certificates,
             config=_config(options),
         )
+    if certificates and client.meta.endpoint_url.startswith("https:"):
+        _require_certificates(certificates)
     # With `Expect: 100-continue` each put costs one more round trip, and a second at a service that
     # does not know it.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     return client
+
+
+def _require_certificates(path: str) -> None:
+    """Refuse a bad file by its name; urllib3 would fail at each request, as if the way were bad."""
+    kind = "capath" if os.path.isdir(path) else "cafile"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: path})
+    except OSError as error:
+        msg = f"cannot use the certificates in {path}: {error}; correct --ca-bundle"
+        raise AuthError(msg) from error
 
 
 def _config(options: Options) -> Config:

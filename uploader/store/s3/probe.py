@@ -29,7 +29,7 @@ from uploader.errors import (
 from uploader.place import Capabilities
 from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
-from uploader.store.probe import Finding, Probed, Verdict
+from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
 from uploader.store.s3.errors import passes, status_of
 from uploader.store.s3.reader import md5_of
@@ -95,7 +95,7 @@ class Probe:
                 if any(finding.verdict is REFUSED for finding in findings):
                     return Probed(tuple(findings))
         except AuthError as error:
-            findings.append(_refused("credentials", error))
+            findings.append(refusal("credentials", error))
             return Probed(tuple(findings))
         finally:
             left = self._clean()
@@ -107,7 +107,7 @@ class Probe:
         try:
             _require_bucket(self._bucket, self._with)
         except (AuthError, PermanentError) as error:
-            yield _refused("bucket and credentials", error)
+            yield refusal("bucket and credentials", error)
         else:
             yield Finding("bucket and credentials", OK, f"{self._bucket.url(None)} is there")
 
@@ -117,7 +117,7 @@ class Probe:
         if error and status_of(error) in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_IMPLEMENTED):
             self._can = replace(self._can, crc32c=False, whole_crc32c=False)
             error = self._tried(lambda: self._put_object(self._key))
-        yield _refused("put", error) if error else Finding("put", OK, "an object was written")
+        yield refusal("put", error) if error else Finding("put", OK, "an object was written")
 
     def _missing(self) -> Iterator[Finding]:
         """Ask for what is not there: a service may only say that it will not tell."""
@@ -126,7 +126,7 @@ class Probe:
         except NotFoundError:
             yield Finding("head", OK, "what is missing is told from what is forbidden")
         except (AuthError, PermanentError) as error:
-            yield _refused("head", error)
+            yield refusal("head", error)
 
     def _checksums(self) -> Iterator[Finding]:
         wrong = {"ChecksumCRC32C": _base64(crc32c(TEXT) ^ 1)}
@@ -166,7 +166,7 @@ class Probe:
             self._can = replace(self._can, whole_crc32c=bool(wrong))
         error = self._tried(lambda: self._put_parts(self._parts))
         if error:
-            yield _refused("object in parts", error)
+            yield refusal("object in parts", error)
             return
         if self._can.whole_crc32c:
             yield Finding("object in parts", OK, "with the CRC32C of the whole")
@@ -197,7 +197,7 @@ class Probe:
         if same:
             yield Finding("get", OK, "what was written was read")
         else:
-            yield _refused("get", PermanentError("what was read is not what was written"))
+            yield refusal("get", PermanentError("what was read is not what was written"))
 
     def _list_unfinished(self) -> Iterator[Finding]:
         error = self._tried(
@@ -342,10 +342,6 @@ def _explain(bucket: Bucket, arguments: Arguments) -> None:
     except PermanentError as error:
         if status_of(error) != HTTPStatus.FORBIDDEN:
             raise
-
-
-def _refused(what: str, error: StoreError) -> Finding:
-    return Finding(what, REFUSED, str(error), "see above", error)
 
 
 def _meta(data: bytes | None) -> ObjectMeta:

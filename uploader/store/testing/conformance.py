@@ -17,6 +17,7 @@ A store's test is a subclass with one fixture:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,22 @@ class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, P
         raise NotImplementedError
 
     @pytest.fixture
-    def open_another(self, destination: str) -> Iterator[Callable[[], ObjectStore]]:
+    def prepared(self, destination: str) -> Place:
+        """The destination after its first use, with what it was found to honour."""
+        place = Place.of(destination)
+        store = open_store(place)
+        try:
+            return replace(place, capabilities=store.prepare(first=True))
+        finally:
+            store.close()
+
+    @pytest.fixture
+    def open_another(self, prepared: Place) -> Iterator[Callable[[], ObjectStore]]:
         """Open the destination as one more process would."""
         opened: list[ObjectStore] = []
 
         def open_one() -> ObjectStore:
-            opened.append(open_store(Place.of(destination)))
+            opened.append(open_store(prepared))
             return opened[-1]
 
         yield open_one
@@ -54,15 +65,12 @@ class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, P
 
     @pytest.fixture
     def store(self, open_another: Callable[[], ObjectStore]) -> ObjectStore:
-        """The store, prepared for its first use."""
-        store = open_another()
-        store.prepare(first=True)
-        return store
+        """The store, as a worker opens it."""
+        return open_another()
 
     @pytest.fixture
-    def another(self, open_another: Callable[[], ObjectStore], store: ObjectStore) -> ObjectStore:
+    def another(self, open_another: Callable[[], ObjectStore]) -> ObjectStore:
         """Open the same destination again, as another worker."""
-        del store  # prepared before
         return open_another()
 
     @pytest.fixture
