@@ -56,7 +56,8 @@ class Options:
 
     def require_fit(self, scheme: str) -> None:
         """Raise `ValueError` for an option that means nothing to a destination of this scheme."""
-        unfit = [] if scheme == "s3" else sorted(_S3_ONLY & set(self.as_json()))
+        given = self.as_json()
+        unfit = sorted(set(given) - set(fitting(given, scheme)))
         if unfit:
             msg = f"option {', '.join(unfit)}: only for s3:// destinations, not {scheme}://"
             raise ValueError(msg)
@@ -91,6 +92,13 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]
     environ = os.environ if environ is None else environ
     names = {f"UPLOADER_{field.name.upper()}": field.name for field in fields(Options)}
     return {name: environ[key] for key, name in names.items() if environ.get(key)}
+
+
+def fitting(options: Mapping[str, Any], scheme: str) -> dict[str, Any]:
+    """Return those of the options that mean something to a destination of this scheme."""
+    return {
+        name: value for name, value in options.items() if scheme == "s3" or name not in _S3_ONLY
+    }
 
 
 def default_spool(destination: str) -> Path:

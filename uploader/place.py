@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
     from uploader.url import Destination
 
-#: Variables that boto3 reads and that say where a bucket is. They are remembered as they were when
-#: the spool got its destination, so that a drain from another shell finds the same place; what
-#: the environment has at the time comes first.
-AMBIENT_VARIABLES = (
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_CA_BUNDLE",
-)
+#: Variables of AWS that say where a bucket is, the first that is set before the others, by the
+#: option that goes over them. What they said when the spool got its destination is remembered, so
+#: that a drain from another shell finds the same place; what they say at the time comes first.
+AMBIENT_VARIABLES = {
+    "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "ca_bundle": ("AWS_CA_BUNDLE",),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Place:
 
     url: str
     options: Options = field(default_factory=Options)
-    ambient: Mapping[str, str] = field(default_factory=dict)  #: see `AMBIENT_VARIABLES`
+    ambient: Mapping[str, str] = field(default_factory=dict)  #: remembered, as `ambient_of`
     capabilities: Capabilities | None = None  #: None: not tried yet
 
     @classmethod
@@ -80,7 +78,16 @@ class Place:
         """The URL's parts."""
         return url.parse(self.url)
 
+    def setting(self, option: str, environ: Mapping[str, str]) -> str | None:
+        """Return one of the options that AWS has variables for: its own, theirs, the remembered."""
+        own: str | None = getattr(self.options, option)
+        return own or ambient_of(environ).get(option) or self.ambient.get(option)
+
 
 def ambient_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what an environment says about where a bucket is."""
-    return {name: environ[name] for name in AMBIENT_VARIABLES if environ.get(name)}
+    """Return what an environment says about where a bucket is, by option."""
+    said = {
+        option: next((environ[name] for name in names if environ.get(name)), "")
+        for option, names in AMBIENT_VARIABLES.items()
+    }
+    return {option: value for option, value in said.items() if value}

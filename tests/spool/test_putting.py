@@ -158,7 +158,7 @@ def test_limits_are_remembered(place: Place, source: Path) -> None:
     """The next process need not know them; zero is a limit too."""
     limited(place, max_bytes=5, min_free_bytes=0).close()
     with limited(place) as spool:
-        assert spool._capacity.min_free_bytes == 0
+        assert spool.capacity.min_free_bytes == 0
         with pytest.raises(SpoolFullError, match="limit is 5 in all"):
             spool.put_file("a", source)
 

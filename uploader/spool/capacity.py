@@ -20,6 +20,7 @@ from uploader.state import HOLDS_BYTES
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
     from uploader.spool.ledger import Ledger
+    from uploader.spool.remembered import Remembered
 
 WhenFull = Literal["raise", "block"]
 
@@ -41,6 +42,20 @@ class Capacity:
     min_free_bytes: int
     when_full: WhenFull
 
+    @classmethod
+    def of(
+        cls, layout: Layout, ledger: Ledger, remembered: Remembered, when_full: WhenFull
+    ) -> Capacity:
+        """Return it with the limits that the spool remembers."""
+        kept_free = remembered.number("min_free_bytes")
+        return cls(
+            layout,
+            ledger,
+            remembered.number("max_bytes"),
+            MIN_FREE_BYTES if kept_free is None else kept_free,
+            when_full,
+        )
+
     def admit(self, path: str, size: int, replaces: str | None) -> None:
         """Return once there is room for `size` bytes.
 
@@ -57,7 +72,7 @@ class Capacity:
             raise SpoolFullError(msg)
         lack = self.lack(size, replaces)
         if lack and self.when_full == "raise":
-            msg = f"the spool {self.layout.root} is full: {lack}; {self._advice()}"
+            msg = f"the spool {self.layout.root} is full: {lack}; {self.advice()}"
             raise SpoolFullError(msg)
         if lack:
             self._wait(path, size, replaces)
@@ -76,15 +91,13 @@ class Capacity:
     def lack(self, size: int, replaces: str | None = None) -> str | None:
         """Say what there is too little of for `size` more bytes; None if nothing."""
         if self.max_bytes is not None:
-            tally = self.ledger.tally()
-            held = sum(tally[state][1] for state in HOLDS_BYTES)
+            held = self.held()
             held -= self.ledger.replaceable_bytes(replaces) if replaces else 0
             if held + size > self.max_bytes:
                 return (
                     f"{held} bytes wait in it, {size} more would pass its limit of {self.max_bytes}"
                 )
-        disk = os.statvfs(self.layout.root)
-        free = disk.f_bavail * disk.f_frsize
+        free = self.free()
         if free - size < self.min_free_bytes:
             return (
                 f"its disk has {free} bytes free, {size} more would leave under "
@@ -92,19 +105,30 @@ class Capacity:
             )
         return None
 
+    def held(self) -> int:
+        """Return the bytes that wait in the spool, dead letters included."""
+        tally = self.ledger.tally()
+        return sum(tally[state][1] for state in HOLDS_BYTES)
+
+    def free(self) -> int:
+        """Return the bytes that the spool's disk has free for us."""
+        disk = os.statvfs(self.layout.root)
+        return disk.f_bavail * disk.f_frsize
+
+    def advice(self) -> str:
+        """Return the commands that make room."""
+        spool = self.layout.root
+        return (
+            f"see what waits with: uploader status --spool {spool}; upload it with: "
+            f"uploader drain --spool {spool}"
+        )
+
     def _wait(self, path: str, size: int, replaces: str | None) -> None:
         reminded = -REMIND
         while lack := self.lack(size, replaces):
             if clock.monotonic() - reminded > REMIND:
                 reminded = clock.monotonic()
                 _log.warning(
-                    "waiting for room in the spool for %s: %s; %s", path, lack, self._advice()
+                    "waiting for room in the spool for %s: %s; %s", path, lack, self.advice()
                 )
             time.sleep(POLL)
-
-    def _advice(self) -> str:
-        spool = self.layout.root
-        return (
-            f"see what waits with: uploader status --spool {spool}; upload it with: "
-            f"uploader drain --spool {spool}"
-        )

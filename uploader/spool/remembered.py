@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from uploader import url
-from uploader.config import Options
+from uploader.config import Options, fitting
 from uploader.errors import DestinationMismatchError, NotASpoolError
 from uploader.place import Capabilities
 
@@ -57,10 +57,14 @@ class Remembered:
         return dict(json.loads(self.get("ambient") or "{}"))
 
     def add_ambient(self, found: Mapping[str, str]) -> None:
-        """Remember what the environment says now; what it does not say stays as it was."""
+        """Remember what the environment says now; what it does not say stays as it was.
+
+        Not a URL with credentials in it: it would be stored in the clear.
+        """
         before = self.ambient
-        if not found.items() <= before.items():
-            self.put("ambient", json.dumps({**before, **found}))
+        after = {**before, **{key: value for key, value in found.items() if not _secret(value)}}
+        if after != before:
+            self.put("ambient", json.dumps(after))
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -72,9 +76,15 @@ class Remembered:
         self.put("capabilities", found.as_text())
 
     def settle(
-        self, destination: str | None, options: Mapping[str, Any], limits: Mapping[str, int | None]
+        self,
+        destination: str | None,
+        options: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        limits: Mapping[str, int | None],
     ) -> None:
         """Store what is given and new, all or nothing; the caller holds `init.lock`.
+
+        `environment` is options too, under those given; what does not fit is left out.
 
         Raises:
             DestinationMismatchError: another destination than the one remembered.
@@ -94,8 +104,9 @@ class Remembered:
                 f"uploader init --spool {self._directory} --destination URL"
             )
             raise NotASpoolError(msg)
-        changed_options = self.options.changed_by(options)
-        changed_options.require_fit(url.parse(destination or str(before)).scheme)
+        scheme = url.parse(destination or str(before)).scheme
+        changed_options = self.options.changed_by({**fitting(environment, scheme), **options})
+        changed_options.require_fit(scheme)
         settled = {
             "destination": destination,
             "options": json.dumps(changed_options.as_json()),
@@ -110,3 +121,7 @@ class Remembered:
             with self._journal.transaction():
                 for key, value in changed.items():
                     self.put(key, value)
+
+
+def _secret(value: str) -> bool:
+    return "@" in value.partition("://")[2]

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock, url
+from uploader.config import fitting
 from uploader.crashpoint import reached
-from uploader.errors import (
-    SpoolFullError,
-    UploadFailedError,
-)
+from uploader.errors import SpoolFullError, UploadFailedError
 from uploader.model import POINTER_SUFFIX, Status, Upload, check_link, check_name
 from uploader.place import Place, ambient_of
 from uploader.spool import items, schema, staging
-from uploader.spool.capacity import MIN_FREE_BYTES, Capacity
+from uploader.spool.capacity import Capacity
 from uploader.spool.items import Logged
 from uploader.spool.journal import Journal
 from uploader.spool.layout import Layout, locked, open_private, sync_directory
@@ -58,6 +56,7 @@ class Spool:
         destination: str | None = None,
         *,
         options: Mapping[str, Any] | None = None,
+        environment: Mapping[str, Any] | None = None,
         max_bytes: int | None = None,
         min_free_bytes: int | None = None,
         when_full: WhenFull = "raise",
@@ -70,6 +69,8 @@ class Spool:
             destination: the URL to upload to; the spool remembers it. Options may stand in its
                 query, as s3://bucket/prefix?endpoint=https://minio:9000.
             options: see `config.Options`; remembered, and changed by what is given here.
+            environment: options under those, as `config.from_environment` returns them; one that
+                means nothing to this destination is left out.
             max_bytes: the most that may wait in the spool; remembered. None: as it was.
             min_free_bytes: what the disk keeps free; remembered. None: as it was (64 MiB at first).
             when_full: "raise" `SpoolFullError`, or "block" until there is room.
@@ -84,21 +85,17 @@ class Spool:
             msg = f'when_full must be "raise" or "block", not {when_full!r}'
             raise ValueError(msg)
         wanted = url.parse(destination) if destination is not None else None
+        given = {**(wanted.options if wanted else {}), **(options or {})}
+        around = dict(environment or {})
+        if wanted:  # what is wrong is told before anything is made
+            Place.of(str(wanted), {**fitting(around, wanted.scheme), **given})
         self._layout = Layout(Path(path).absolute())
         limits = {"max_bytes": max_bytes, "min_free_bytes": min_free_bytes}
-        in_query = wanted.options if wanted else {}
-        self._open(str(wanted) if wanted else None, {**in_query, **(options or {})}, limits)
+        self._open(str(wanted) if wanted else None, given, around, limits)
         if wanted and wanted.scheme != "file":
             self._remembered.add_ambient(ambient_of(os.environ))
         self.ledger = Ledger(self._journal)
-        free = self._remembered.number("min_free_bytes")
-        self._capacity = Capacity(
-            self._layout,
-            self.ledger,
-            self._remembered.number("max_bytes"),
-            MIN_FREE_BYTES if free is None else free,
-            when_full,
-        )
+        self.capacity = Capacity.of(self._layout, self.ledger, self._remembered, when_full)
         self._producer = ProducerLock(self._layout) if producer else None
         self._version: int | None = None
 
@@ -218,13 +215,11 @@ class Spool:
 
     def _put_source(self, logged: Logged, source: staging.Source) -> str:
         while True:
-            self._capacity.admit(
-                source.path, source.size, logged.name if logged.overwrite else None
-            )
+            self.capacity.admit(source.path, source.size, logged.name if logged.overwrite else None)
             try:
                 return self._stage_and_commit(logged, source)
             except SpoolFullError as error:
-                self._capacity.refused(source.path, error)
+                self.capacity.refused(source.path, error)
 
     def _stage_and_commit(self, logged: Logged, source: staging.Source) -> str:
         staged = staging.stage(self._layout, source, items.new_id())
@@ -357,7 +352,11 @@ class Spool:
     # -- helpers --------------------------------------------------------------------------------
 
     def _open(
-        self, destination: str | None, options: Mapping[str, Any], limits: Mapping[str, int | None]
+        self,
+        destination: str | None,
+        options: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        limits: Mapping[str, int | None],
     ) -> None:
         if destination is not None:
             self._layout.make()
@@ -371,7 +370,7 @@ class Spool:
             try:
                 schema.prepare(self._journal, self._layout.root, create=destination is not None)
                 self._remembered = Remembered(self._journal, self._layout.root)
-                self._remembered.settle(destination, options, limits)
+                self._remembered.settle(destination, options, environment, limits)
             except BaseException:
                 self._journal.close()
                 raise

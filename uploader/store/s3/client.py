@@ -37,12 +37,9 @@ def make_client(place: Place) -> Any:
         AuthError: no such profile, or files of configuration or certificates that cannot be read.
     """
     options = place.options
-    environ = {**place.ambient, **os.environ}
-    endpoint = (
-        options.endpoint or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    )
-    region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    certificates = options.ca_bundle or environ.get("AWS_CA_BUNDLE")
+    endpoint = place.setting("endpoint", os.environ)
+    region = place.setting("region", os.environ)
+    certificates = place.setting("ca_bundle", os.environ)
     with classified("open", place.url):
         session = boto3.Session(profile_name=options.profile)
         if endpoint and not region and not session.region_name:
