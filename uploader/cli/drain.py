@@ -10,6 +10,7 @@ import click
 from uploader import clock
 from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode, of_ending
+from uploader.cli.upload_flags import upload_options
 from uploader.drain.serve import drain_spool
 from uploader.drain.shutdown import StopRequest
 from uploader.drain.supervisor import Settings
@@ -25,7 +26,7 @@ from uploader.observe.progress import DrainProgress
     help="Stop after this long, as 25m; what can still arrive in it is preferred.",
 )
 @flags.workers_option
-@flags.upload_options
+@upload_options
 @flags.json_option
 @flags.log_options(NOTICE)
 def drain(

@@ -16,7 +16,6 @@ import click
 
 from uploader import clock, config, url
 from uploader.errors import DestinationMismatchError, UploaderError
-from uploader.model import SymlinkMode
 from uploader.observe.log import set_up
 from uploader.place import Place
 from uploader.spool.layout import Layout
@@ -31,7 +30,17 @@ MAX_WORKERS = 256  #: processes; more than that on one node is a typing error
 
 
 class Command(click.Command):
-    """A command whose epilog is examples, shown as they are."""
+    """A command whose flags may stand under headings, and whose epilog is examples."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the ordinary flags first, then those that name a heading of their own."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                sections.setdefault(getattr(param, "heading", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, not filled into a paragraph."""
@@ -84,8 +93,8 @@ destination_option = click.option(
     "--destination",
     metavar="URL",
     envvar="UPLOADER_DESTINATION",
-    help="Where to upload to, as file:///mnt/artifacts. The spool is made if there is none, and "
-    "remembers it.",
+    help="Where to upload to, as s3://bucket/runs or file:///mnt/artifacts. The spool is made if "
+    "there is none, and remembers it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 overwrite_option = click.option(
@@ -101,29 +110,28 @@ workers_option = click.option(
 )
 
 
-def upload_options(command: F) -> F:
-    """Add the options of `config.Options`, which the spool remembers; as keyword `options`."""
-    flags = (
-        click.option(
-            "--part-size", type=Size(), help="Send large files in parts of this size. [remembered]"
-        ),
-        click.option(
-            "--symlink-mode",
-            type=click.Choice([mode.value for mode in SymlinkMode]),
-            help="What a symlink becomes at the destination. [remembered]",
-        ),
-        click.option(
-            "--max-attempts",
-            type=click.IntRange(1),
-            help="Give an upload up after so many failed attempts; else never. [remembered]",
-        ),
-        click.option(
-            "--keep-done",
-            type=Duration(),
-            help="For how long finished uploads stay listed, for `verify`. [remembered; 30d]",
-        ),
-    )
-    return _collected(command, "options", flags)
+def collected(
+    command: F,
+    keyword: str | None,
+    flags: tuple[Callable[[Any], Any], ...],
+    use: Callable[[dict[str, Any]], None] = lambda given: None,  # noqa: ARG005
+) -> F:
+    """Add flags to a command and hand their values on as one dictionary, to `keyword` or `use`."""
+
+    @wraps(command)
+    def collecting(**given: Any) -> Any:
+        names = [parameter.name for parameter in parameters]
+        values = {name: given.pop(name) for name in names if name}
+        use(values)
+        return command(**given, **({keyword: values} if keyword else {}))
+
+    before = len(getattr(command, "__click_params__", []))
+    wrapped: Any = collecting
+    for flag in reversed(flags):
+        wrapped = flag(wrapped)
+    parameters: list[click.Parameter] = wrapped.__click_params__[before:]
+    result: F = wrapped
+    return result
 
 
 def limit_options(command: F) -> F:
@@ -136,7 +144,7 @@ def limit_options(command: F) -> F:
             help="What its disk keeps free, for everything else. [remembered; 64 MiB]",
         ),
     )
-    return _collected(command, "limits", flags)
+    return collected(command, "limits", flags)
 
 
 def waiting_options(command: F) -> F:
@@ -155,7 +163,7 @@ def origin_options(command: F) -> F:
         click.option("--run", default="", envvar="RUN_NAME", help="The run it belongs to."),
         click.option("--rank", type=click.IntRange(0), default=0, envvar="RANK", help="The rank."),
     )
-    return _collected(command, "origin", flags)
+    return collected(command, "origin", flags)
 
 
 def log_options(level: int) -> Callable[[F], F]:
@@ -173,7 +181,7 @@ def log_options(level: int) -> Callable[[F], F]:
                 help="What lines on stderr look like.",
             ),
         )
-        return _collected(command, None, flags, lambda given: set_up(level, **given))
+        return collected(command, None, flags, lambda given: set_up(level, **given))
 
     return add
 
@@ -207,31 +215,29 @@ def open_spool(
     **more: Any,
 ) -> Spool:
     """Open the spool that the flags name, with flags over environment over what it remembers."""
-    given = {key: value for key, value in (options or {}).items() if value is not None}
-    if options is not None:
-        in_query = _options_in(destination)
-        given = {**config.from_environment(), **in_query, **given}
     path = named_spool(spool_path, destination)
+    environment = {} if options is None else config.from_environment()
     with arguments_blamed(ValueError):
-        return Spool(path, destination, options=given, **more)
+        return Spool(path, destination, options=_given(options), environment=environment, **more)
 
 
-def _options_in(destination: str | None) -> Mapping[str, str]:
+def place_of(spool: Spool, options: Mapping[str, Any] | None = None) -> Place:
+    """Return a spool's destination: `options` over the environment over what it remembers."""
+    place = spool.place
+    scheme = place.destination.scheme
     with arguments_blamed(ValueError):
-        return url.parse(destination).options if destination is not None else {}
+        settled = place.options.changed_by(_over_environment(_given(options), scheme))
+        settled.require_fit(scheme)
+    return replace(place, options=settled)
 
 
-def place_of(spool: Spool) -> Place:
-    """Return a spool's destination, with the environment's options over what it remembers."""
-    with arguments_blamed(ValueError):
-        return with_options(spool.place, config.from_environment())
+def _over_environment(given: Mapping[str, Any], scheme: str) -> dict[str, Any]:
+    return {**config.fitting(config.from_environment(), scheme), **given}
 
 
-def with_options(place: Place, given: Mapping[str, Any]) -> Place:
-    """Return a destination with the options that are `given` put over its own."""
-    options = place.options.changed_by(given)
-    options.require_fit(place.destination.scheme)
-    return replace(place, options=options)
+def _given(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what was said; a flag that was not is None, and hides no other source."""
+    return {name: value for name, value in (options or {}).items() if value is not None}
 
 
 def open_for_reading(spool_path: str | None) -> Spool:
@@ -241,20 +247,23 @@ def open_for_reading(spool_path: str | None) -> Spool:
 
 @contextmanager
 def spool_or_destination(
-    spool_path: str | None, destination: str | None
+    spool_path: str | None,
+    destination: str | None,
+    options: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Spool | None, Place]]:
     """Open the spool, if there is one, to read from it and from its destination.
 
-    A destination alone is enough: a new node has no spool yet.
+    A destination alone is enough: a new node has no spool yet. `options` are not remembered.
     """
     if destination is None:
         with open_for_reading(spool_path) as spool:
-            yield spool, place_of(spool)
+            yield spool, place_of(spool, options)
         return
     path = named_spool(spool_path, destination)
     with arguments_blamed(ValueError):
-        in_query = url.parse(destination).options
-        wanted = Place.of(destination, {**config.from_environment(), **in_query})
+        parsed = url.parse(destination)
+        given = {**parsed.options, **_given(options)}
+        wanted = Place.of(str(parsed), _over_environment(given, parsed.scheme))
     if not Layout(path).database.exists():
         yield None, wanted
         return
@@ -264,7 +273,7 @@ def spool_or_destination(
                 f"spool {path} uploads to {spool.destination}, not to {wanted.url}; name one of "
                 "them"
             )
-        yield spool, with_options(place_of(spool), in_query)
+        yield spool, place_of(spool, given)
 
 
 @contextmanager
@@ -285,27 +294,3 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
-
-
-def _collected(
-    command: F,
-    keyword: str | None,
-    flags: tuple[Callable[[Any], Any], ...],
-    use: Callable[[dict[str, Any]], None] = lambda given: None,  # noqa: ARG005
-) -> F:
-    """Add flags to a command and hand their values on as one dictionary."""
-
-    @wraps(command)
-    def collecting(**given: Any) -> Any:
-        names = [parameter.name for parameter in collected]
-        values = {name: given.pop(name) for name in names if name}
-        use(values)
-        return command(**given, **({keyword: values} if keyword else {}))
-
-    before = len(getattr(command, "__click_params__", []))
-    wrapped: Any = collecting
-    for flag in reversed(flags):
-        wrapped = flag(wrapped)
-    collected: list[click.Parameter] = wrapped.__click_params__[before:]
-    result: F = wrapped
-    return result

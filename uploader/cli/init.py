@@ -9,6 +9,7 @@ import click
 
 from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode
+from uploader.cli.upload_flags import upload_options
 from uploader.observe.log import say
 
 
@@ -19,7 +20,7 @@ from uploader.observe.log import say
 @flags.spool_option
 @flags.destination_option
 @flags.limit_options
-@flags.upload_options
+@upload_options
 @flags.log_options(logging.WARNING)
 def init(
     spool_path: str | None,

@@ -34,6 +34,7 @@ COMMANDS = {
     "get": "Fetch an artifact, following symlinks.",
     "verify": "Compare what the destination holds with what was uploaded.",
     "gc": "Remove what unfinished uploads left, and forget old rows.",
+    "check": "Try out a destination, and say what to do about what fails.",
     "demo": "See it work: a small training run, killed and resumed.",
 }
 

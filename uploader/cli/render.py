@@ -7,12 +7,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from uploader.state import State
+from uploader.store.probe import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from uploader.model import InFlight, Status, Upload
     from uploader.readback.verify import Verified
+    from uploader.store.probe import Finding
 
 DEAD_SHOWN = 10  #: dead letters listed before the rest is only counted
 
@@ -132,6 +135,21 @@ def verified_text(found: Verified, destination: str) -> str:
     lines = [f"  {one.name}: {one.problem}: {one.detail}" for one in found.problems]
     head = f"{names} at {destination}: {count_text(len(found.problems), 'problem')}"
     return printable("\n".join([head, *lines]))
+
+
+def findings_text(findings: Sequence[Finding], destination: str) -> str:
+    """Return what a check found: one line each, and below it what to do if it is not well."""
+    width = max(len(finding.what) for finding in findings)
+    lines = [destination]
+    for one in findings:
+        lines.append(f"  {one.verdict.value:<8} {one.what:<{width}}  {_in_line(one.detail)}")
+        if one.verdict is not Verdict.OK and one.advice:
+            lines.append(f"  {'':<8} {_in_line(one.advice)}")
+    return printable("\n".join(lines))
+
+
+def _in_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _bytes(status: Status) -> str:

@@ -9,6 +9,7 @@ import click
 
 from uploader.cli import flags
 from uploader.cli.exit_codes import ExitCode, of_ending
+from uploader.cli.upload_flags import upload_options
 from uploader.drain.serve import run_agent
 from uploader.drain.shutdown import StopRequest
 from uploader.drain.supervisor import Settings
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
     type=flags.Duration(),
     help="Leave after this long without work, as 30s, if no process has the spool open to put.",
 )
-@flags.upload_options
+@upload_options
 @flags.log_options(logging.INFO)
 def run(
     spool_path: str | None,

@@ -31,6 +31,15 @@ class Finding:
     advice: str = ""  #: what to do about it
     error: StoreError | None = None  #: with which an upload would fail
 
+    def as_json(self) -> dict[str, str]:
+        """Return it as `check --json` shows it."""
+        return {
+            "what": self.what,
+            "verdict": self.verdict.value,
+            "detail": self.detail,
+            "advice": self.advice,
+        }
+
 
 def refusal(what: str, error: StoreError) -> Finding:
     """Return the finding that an error is; what its message ends with is what to do."""
