@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from uploader.clock import parse_duration
 from uploader.model import SymlinkMode
@@ -25,6 +26,9 @@ MIB = 1 << 20
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse", "customer")
 
+OWN_METADATA = "uploader-"  #: how the names begin of what is written beside every object
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -155,7 +159,14 @@ def _text(value: Any) -> str:
     return text
 
 
+def _symlink_mode(value: Any) -> SymlinkMode:
+    return SymlinkMode(_one_of(*(mode.value for mode in SymlinkMode))(value))
+
+
 def _number(value: Any) -> int:
+    if not str(value).isdecimal():
+        msg = f"not a whole number of at least 1: {value!r}"
+        raise ValueError(msg)
     return _at_least_one(int(value))
 
 
@@ -190,18 +201,18 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
         if value not in choices:
             msg = f"write one of {', '.join(choices)}, not {value!r}"
             raise ValueError(msg)
-        return str(value)
+        return next(choice for choice in choices if choice == value)
 
     return read
 
 
 def _endpoint(value: Any) -> str:
     parts = urlsplit(_text(value))
+    if "@" in parts.netloc:  # first: no other message may repeat them
+        msg = "credentials do not belong in a URL; it is stored in the clear"
+        raise ValueError(msg)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         msg = f"write a URL, as https://minio.example:9000, not {value!r}"
-        raise ValueError(msg)
-    if "@" in parts.netloc:
-        msg = "credentials do not belong in a URL; it is stored in the clear"
         raise ValueError(msg)
     return str(value).rstrip("/")
 
@@ -216,14 +227,26 @@ def _pairs(value: Any) -> str:
         pairs = pairs_of(text)
     except ValueError:
         pairs = {}
-    if not pairs or not all(key.isascii() for key in pairs):
+    if not pairs or not all(pairs):
         msg = f"write pairs, as team=vision&keep=yes, not {value!r}"
         raise ValueError(msg)
+    return urlencode(pairs, quote_via=quote)
+
+
+def _metadata(value: Any) -> str:
+    text = _pairs(value)
+    for key in pairs_of(text):
+        if not _HEADER_NAME.fullmatch(key):
+            msg = f"a name is of letters, digits and -._ only, not {key!r}"
+            raise ValueError(msg)
+        if key.lower().startswith(OWN_METADATA):
+            msg = f"names that begin with {OWN_METADATA} are the uploader's own, as {key!r}"
+            raise ValueError(msg)
     return text
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "symlink_mode": SymlinkMode,
+    "symlink_mode": _symlink_mode,
     "part_size": _size,
     "max_attempts": _number,
     "keep_done": _seconds,
@@ -234,7 +257,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "addressing_style": _one_of(*ADDRESSING_STYLES),
     "sse": _one_of(*ENCRYPTIONS),
     "tags": _pairs,
-    "metadata": _pairs,
+    "metadata": _metadata,
     "requester_pays": _yes_or_no,
     "ca_bundle": _file,
 }

@@ -43,9 +43,13 @@ def parse(url: str) -> Destination:
     if "://" not in url:
         return _file(url, "", os.path.abspath(url))
     parts = urlsplit(url)
+    if "@" in parts.netloc:  # first: no other message may repeat them
+        raise ValueError(_with_credentials(parts))
     if parts.scheme not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        msg = f"unknown destination {url!r}: this version uploads to {known}"
+        msg = (
+            f"unknown destination {parts.scheme}://{parts.netloc}: this version uploads to {known}"
+        )
         raise ValueError(msg)
     if parts.scheme == "file":
         if parts.query or parts.fragment:  # what follows would be cut off: another directory
@@ -66,25 +70,27 @@ def _file(url: str, host: str, path: str) -> Destination:
 
 
 def _in_bucket(url: str, parts: SplitResult) -> Destination:
-    """Read `scheme://bucket/prefix?option=value`."""
-    if "@" in parts.netloc:  # not repeated in the message: it would be a secret
-        msg = (
-            f"bad destination {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: credentials "
-            "do not belong in a URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile "
-            "or the node's role"
-        )
-        raise ValueError(msg)
+    """Read `scheme://bucket/prefix?option=value`; messages leave the query out."""
+    bad = f"bad destination {f'{parts.scheme}://{parts.netloc}{parts.path}'!r}"
     if not parts.netloc:
-        msg = f"bad destination {url!r}: no bucket is named, as in {parts.scheme}://bucket/prefix"
+        msg = f"{bad}: no bucket is named, as in {parts.scheme}://bucket/prefix"
         raise ValueError(msg)
     if parts.fragment or url.endswith("#"):
-        msg = f"bad destination {url!r}: write # as %23"
+        msg = f"{bad}: write # as %23"
         raise ValueError(msg)
     prefix = unquote(parts.path).strip("/")
     segments = prefix.split("/") if prefix else []
     if any(segment in ("", ".", "..") for segment in segments) or not prefix.isprintable():
-        msg = f"bad destination {url!r}: the prefix has an empty, '.' or '..' segment, or no text"
+        msg = f"{bad}: the prefix has an empty, '.' or '..' segment, or no text"
         raise ValueError(msg)
     given = parse_qsl(parts.query, keep_blank_values=True)
     options = {key.replace("-", "_"): value for key, value in given}
     return Destination(parts.scheme, parts.netloc, prefix, options)
+
+
+def _with_credentials(parts: SplitResult) -> str:
+    return (
+        f"bad destination {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: credentials do "
+        "not belong in a URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the "
+        "node's role"
+    )

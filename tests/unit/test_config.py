@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from uploader.config import Options, default_spool, from_environment, parse_size
+from uploader.config import Options, default_spool, fitting, from_environment, pairs_of, parse_size
 from uploader.model import SymlinkMode
 
 
@@ -56,6 +57,23 @@ def test_what_is_no_size_is_refused(text: str | int) -> None:
         ("allow_unsafe_create", "True", True),
         ("allow_unsafe_create", "no", False),
         ("allow_unsafe_create", False, False),
+        ("max_bandwidth", "50MiB", 50 << 20),
+        ("stall_timeout", "2m", 120.0),
+        ("stall_timeout", "1500ms", 2.0),
+        ("endpoint", "https://minio.example:9000/", "https://minio.example:9000"),
+        ("endpoint", "http://[::1]:9000", "http://[::1]:9000"),
+        ("region", "eu-west-1", "eu-west-1"),
+        ("profile", "training", "training"),
+        ("addressing_style", "path", "path"),
+        ("storage_class", "STANDARD_IA", "STANDARD_IA"),
+        ("sse", "aws:kms", "aws:kms"),
+        ("kms_key_id", "alias/artifacts", "alias/artifacts"),
+        ("acl", "bucket-owner-full-control", "bucket-owner-full-control"),
+        ("tags", "team=vision&keep=", "team=vision&keep="),
+        ("tags", "who=Jörg Ü", "who=J%C3%B6rg%20%C3%9C"),
+        ("metadata", "project=fox&gpu-count=8", "project=fox&gpu-count=8"),
+        ("requester_pays", "yes", True),
+        ("ca_bundle", "/etc/ssl/ours.pem", "/etc/ssl/ours.pem"),
     ],
 )
 def test_an_option_is_read_from_text_or_from_its_value(key: str, given: Any, value: Any) -> None:
@@ -78,12 +96,81 @@ def test_an_option_is_read_from_text_or_from_its_value(key: str, given: Any, val
         ("keep_done", "nan"),
         ("keep_done", "soon"),
         ("allow_unsafe_create", "perhaps"),
+        ("max_attempts", "1.5"),
+        ("max_bandwidth", "0"),
+        ("max_bandwidth", "fast"),
+        ("stall_timeout", "0"),
+        ("stall_timeout", "soon"),
+        ("endpoint", "minio.example:9000"),
+        ("endpoint", "ftp://minio.example"),
+        ("endpoint", "https://"),
+        ("endpoint", "https://minio.example?region=x"),
+        ("region", " eu-west-1"),
+        ("region", "eu\nwest"),
+        ("profile", "a\0b"),
+        ("addressing_style", "dns"),
+        ("storage_class", "\t"),
+        ("sse", "kms"),
+        ("tags", "team"),
+        ("tags", "=vision"),
+        ("metadata", "project"),
+        ("metadata", "a b=c"),
+        ("metadata", "a%0d%0ax-amz-acl=public-read"),
+        ("metadata", "ü=c"),
+        ("metadata", "Uploader-Id=mine"),
+        ("requester_pays", "maybe"),
+        ("ca_bundle", "a\nb"),
     ],
 )
 def test_a_value_that_an_option_cannot_take_is_refused(key: str, given: Any) -> None:
     """The message names the option."""
     with pytest.raises(ValueError, match=f"option {key}: "):
         Options().changed_by({key: given})
+
+
+@pytest.mark.parametrize("scheme", ["https", "ftp"])
+def test_an_endpoint_with_credentials_is_refused_without_repeating_them(scheme: str) -> None:
+    """It would be stored in the clear; the message goes into logs."""
+    with pytest.raises(ValueError, match="credentials do not belong in a URL") as refused:
+        Options().changed_by({"endpoint": f"{scheme}://user:hush@minio.example?x=1"})
+    assert "hush" not in str(refused.value)
+
+
+def test_a_relative_file_is_remembered_as_an_absolute_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent runs in another directory."""
+    monkeypatch.chdir("/")
+    assert Options().changed_by({"ca_bundle": "etc/ours.pem"}).ca_bundle == "/etc/ours.pem"
+
+
+@pytest.mark.parametrize("field", fields(Options), ids=lambda field: field.name)
+def test_an_empty_text_puts_an_option_back(field: Field[Any]) -> None:
+    """Each of them, whatever its type."""
+    other: Any = {field.name: "something else"}
+    changed = Options(**other)
+    assert changed.changed_by({field.name: ""}) == Options()
+
+
+def test_pairs_come_back_as_they_were_given() -> None:
+    """However they were escaped."""
+    options = Options().changed_by({"tags": "a=1 2&b=%26&c=ü&d="})
+    assert pairs_of(options.tags) == {"a": "1 2", "b": "&", "c": "ü", "d": ""}
+    assert pairs_of(None) == {}
+
+
+def test_an_option_of_s3_means_nothing_to_a_directory() -> None:
+    """Given, it is refused by its name; a default and what is of every store are not."""
+    options = Options().changed_by({"endpoint": "http://minio", "region": "x", "part_size": 1})
+    options.require_fit("s3")
+    with pytest.raises(ValueError, match=r"option endpoint, region: only for s3://.*, not file://"):
+        options.require_fit("file")
+    Options(max_bandwidth=1, allow_unsafe_create=True, stall_timeout=1.0).require_fit("file")
+
+
+def test_only_what_fits_is_taken_from_options_that_nobody_gave_on_purpose() -> None:
+    """A shell's variables are for all that is started there."""
+    given = {"endpoint": "http://minio", "part_size": "8M"}
+    assert fitting(given, "file") == {"part_size": "8M"}
+    assert fitting(given, "s3") == given
 
 
 def test_an_option_that_does_not_exist_is_refused() -> None:
@@ -109,6 +196,8 @@ def test_the_environment_names_every_option() -> None:
     """An empty variable is none, and others are not looked at."""
     environ = {"UPLOADER_PART_SIZE": "8M", "UPLOADER_MAX_ATTEMPTS": "", "UPLOADER_SPOOL": "/x"}
     assert from_environment(environ) == {"part_size": "8M"}
+    names = [field.name for field in fields(Options)]
+    assert list(from_environment({f"UPLOADER_{name.upper()}": "x" for name in names})) == names
 
 
 def test_a_spool_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,15 @@ from uploader.url import parse
         ("file:///with%20space/ü", "file:///with%20space/%C3%BC"),
         ("/mnt/artifacts", "file:///mnt/artifacts"),
         ("/odd?name#here", "file:///odd%3Fname%23here"),
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://bucket/runs/", "s3://bucket/runs"),
+        ("s3://bucket//runs", "s3://bucket/runs"),
+        ("s3://bucket/a%20b/ü", "s3://bucket/a%20b/%C3%BC"),
+        ("s3://bucket/what%3F%23", "s3://bucket/what%3F%23"),
+        ("s3://bucket/a..b/...", "s3://bucket/a..b/..."),
+        ("s3://bucket/mail@home", "s3://bucket/mail%40home"),
+        ("s3://bucket/runs?region=eu-west-1", "s3://bucket/runs"),
     ],
 )
 def test_a_destination_has_one_spelling(url: str, spelled: str) -> None:
@@ -43,6 +52,38 @@ def test_any_path_comes_back_from_its_url(name: str) -> None:
         assert parse(f"file://{quote(path)}").path == path
 
 
+def test_options_stand_in_the_query() -> None:
+    """Named as the flags or as the fields; an empty one is told from none; the last one counts."""
+    url = "s3://bucket/runs?storage-class=GLACIER&region=x&kms_key_id=&region=y&tags=a%3D1%26b%3D2"
+    destination = parse(url)
+    assert (destination.bucket, destination.path) == ("bucket", "runs")
+    assert destination.options == {
+        "storage_class": "GLACIER", "region": "y", "kms_key_id": "", "tags": "a=1&b=2"
+    }  # fmt: skip
+    assert destination == parse("s3://bucket/runs"), "how one uploads there is not where"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIAKEY:hush@bucket/runs",
+        "s3://hush@bucket",
+        "http://user:hush@minio/bucket",
+        "file://user:hush@host/x",
+        "s3://bucket/runs?endpoint=http://a:hush@b#there",
+        "s3:///runs?endpoint=http://a:hush@b",
+        "s3://bucket/../x?endpoint=http://a:hush@b",
+        "s4://bucket/runs?endpoint=http://a:hush@b",
+    ],
+)
+def test_a_message_never_repeats_credentials(url: str) -> None:
+    """People put them there, and messages go into logs."""
+    with pytest.raises(ValueError, match="destination") as refused:
+        parse(url)
+    assert "hush" not in str(refused.value)
+    assert "AKIAKEY" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
@@ -56,6 +97,16 @@ def test_any_path_comes_back_from_its_url(name: str) -> None:
         ("/a\0b", "NUL"),
         ("file:///mnt/run?1", "%3F"),
         ("file:///mnt/run#1", "%23"),
+        ("s3://key:secret@bucket/runs", "credentials do not belong in a URL; set AWS_ACCESS_KEY"),
+        ("s3://", "no bucket is named, as in s3://bucket/prefix"),
+        ("s3:///runs", "no bucket is named"),
+        ("s3://bucket/run#1", "write # as %23"),
+        ("s3://bucket/run#", "write # as %23"),
+        ("s3://bucket/a//b", "segment"),
+        ("s3://bucket/../other", "segment"),
+        ("s3://bucket/%2e%2e/other", "segment"),
+        ("s3://bucket/a/./b", "segment"),
+        ("s3://bucket/a%0ab", "no text"),
     ],
 )
 def test_a_bad_destination_is_refused(url: str, says: str) -> None:
