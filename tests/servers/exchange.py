@@ -77,7 +77,7 @@ class Exchange:
         server = await self._upstream.peer()
         for piece in (self._head.raw, *body):
             await server.send(piece)
-        await self._pass_answer(server, self._deliver)
+        await self._pass_answer(server, await self._final_head(server), self._deliver)
 
     async def refuse(self, status: int, code: str) -> None:
         """Answer the client with an S3 error; to a HEAD without a body, as S3 does."""
@@ -118,8 +118,12 @@ class Exchange:
         await server.send(self._head.raw)
         body = asyncio.create_task(self._pass_body(server))
         try:
-            await self._pass_answer(server, deliver)
-            if self._expects and not self._invited and not self.request.body_bytes:
+            head = await self._final_head(server)
+            refused = self._expects and not self._invited and not self.request.body_bytes
+            if refused:
+                body.cancel()  # before the client hears of it: what it sends then is a new request
+            await self._pass_answer(server, head, deliver)
+            if refused:
                 server.abort()  # it was told of a body that will not come
             else:
                 await body
@@ -137,8 +141,9 @@ class Exchange:
             server.abort()
             raise
 
-    async def _pass_answer(self, server: Peer, deliver: Callable[[bytes], Awaitable[None]]) -> None:
-        head = await self._final_head(server)
+    async def _pass_answer(
+        self, server: Peer, head: Head, deliver: Callable[[bytes], Awaitable[None]]
+    ) -> None:
         await deliver(head.raw)
         async for piece in self._answer_body(server, head):
             await deliver(piece)
