@@ -98,7 +98,7 @@ def test_a_step_that_hangs_is_ended_and_answered_as_failed(
     pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its worker is replaced; the steps of the others are not touched."""
-    monkeypatch.setattr(pool_module, "time_limit", lambda step: 0.5)
+    monkeypatch.setattr(pool_module, "time_limit", lambda step, share: 0.5)
     pool.submit(1, Hang())
     monkeypatch.undo()
     pool.submit(2, Echo(2))

@@ -12,6 +12,7 @@ killed inside; `.github/decisions/` has the measurement.)
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from uploader import clock
 from uploader.drain.steps import Answer, Failure, time_limit
-from uploader.drain.worker import Fence, work
+from uploader.drain.worker import Carried, work
 from uploader.errors import ErrorClass, UploaderError
+from uploader.store import pace
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -58,7 +60,8 @@ class WorkerPool(Generic[Key]):
         """Prepare; no process is started yet."""
         self.size = size
         self._place = place
-        self._fence = Fence(lock_descriptor)
+        self._fence = Carried(lock_descriptor)
+        self._memory: int | None = None  #: what the workers share to keep one limit together
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["uploader.drain.worker"])
         self._workers: list[_Running[Key]] = []
@@ -90,7 +93,7 @@ class WorkerPool(Generic[Key]):
             except OSError:  # it died while it was free: nothing is lost
                 self._drop(worker)
                 continue
-            worker.key, worker.limit = key, clock.monotonic() + time_limit(step)
+            worker.key, worker.limit = key, clock.monotonic() + self._time_limit(step)
             return
 
     def answers(self, timeout: float) -> list[tuple[Key, Answer]]:
@@ -113,12 +116,15 @@ class WorkerPool(Generic[Key]):
             worker.pipe.close()
         self._workers.clear()
         self._lost.clear()
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
 
     def _start(self) -> _Running[Key]:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=work,
-            args=(theirs, self._fence, self._place),
+            args=(theirs, self._fence, self._place, self._shared()),
             name="uploader-worker",
             daemon=True,
         )
@@ -127,6 +133,18 @@ class WorkerPool(Generic[Key]):
         worker: _Running[Key] = _Running(process, ours)
         self._workers.append(worker)
         return worker
+
+    def _shared(self) -> Carried | None:
+        """Return what all workers share from the first one's start until `stop`."""
+        if self._place.options.max_bandwidth is None:
+            return None
+        if self._memory is None:
+            self._memory = pace.new_memory()
+        return Carried(self._memory)
+
+    def _time_limit(self, step: Step) -> float:
+        limit = self._place.options.max_bandwidth
+        return time_limit(step, limit / self.size if limit else math.inf)
 
     def _receive(self, worker: _Running[Key]) -> tuple[Key, Answer] | None:
         try:

@@ -6,11 +6,13 @@ workers keep no state; each may be done again, by another worker, after a crash 
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uploader import checksum
+from uploader.policy import TRIES_IN_STEP
 from uploader.store import alias
 from uploader.store.body import CHUNK, open_blob
 
@@ -207,6 +209,10 @@ class Answer:
     seconds: float = 0.0  #: that the worker was busy
 
 
-def time_limit(step: Step) -> float:
-    """Return the seconds after which a step counts as stuck."""
-    return TIME_LIMIT + step.size / SLOWEST
+def time_limit(step: Step, share: float = math.inf) -> float:
+    """Return the seconds after which a step counts as stuck.
+
+    `share` is what a limit leaves to each worker when all are busy, in bytes per second. A step
+    waits for it with every try, and that is no fault of the step.
+    """
+    return TIME_LIMIT + step.size / SLOWEST + TRIES_IN_STEP * step.size / share

@@ -25,6 +25,8 @@ from uploader.drain.steps import Answer, Failure
 from uploader.errors import AuthError, ErrorClass, SessionLostError, StoreError
 from uploader.policy import try_in_step
 from uploader.store.opening import open_store
+from uploader.store.pace import Pace
+from uploader.store.paced import with_pace
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -38,8 +40,8 @@ OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 _log = logging.getLogger(__name__)
 
 
-class Fence:
-    """Carries a locked descriptor into a worker as it is started."""
+class Carried:
+    """Carries an open descriptor into a worker as it is started."""
 
     def __init__(self, descriptor: int) -> None:
         """Carry `descriptor`."""
@@ -57,9 +59,10 @@ class Fence:
 class Worker:
     """Do steps against one store."""
 
-    def __init__(self, place: Place) -> None:
-        """Upload to `place`; the store is opened by the first step."""
+    def __init__(self, place: Place, pace: Pace | None = None) -> None:
+        """Upload to `place`, at `pace` if there is a limit; the first step opens the store."""
         self._place = place
+        self._pace = pace
         self._store: ObjectStore | None = None
 
     def answer(self, step: Step) -> Answer:
@@ -82,7 +85,7 @@ class Worker:
 
     def _opened(self) -> ObjectStore:
         if self._store is None:
-            self._store = open_store(self._place)
+            self._store = with_pace(open_store(self._place), self._pace)
         return self._store
 
     def _close(self) -> None:
@@ -91,14 +94,17 @@ class Worker:
             self._store = None
 
 
-def work(pipe: Connection, fence: Fence, place: Place) -> None:
-    """Answer steps until the pipe ends. The entry point of a worker process."""
+def work(pipe: Connection, fence: Carried, place: Place, memory: Carried | None) -> None:
+    """Answer steps until the pipe ends. The entry point of a worker process.
+
+    `memory` is what the workers of a limit share; None: there is no limit.
+    """
     del fence  # it is held by being open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not os.environ.get(OUTLIVE_VARIABLE):
         threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
-    worker = Worker(place)
+    worker = Worker(place, _pace(place, memory))
     while True:
         try:
             step = pipe.recv()
@@ -106,6 +112,11 @@ def work(pipe: Connection, fence: Fence, place: Place) -> None:
             pipe.send(answer)
         except (EOFError, OSError):
             return
+
+
+def _pace(place: Place, memory: Carried | None) -> Pace | None:
+    rate = place.options.max_bandwidth
+    return Pace(rate, memory.descriptor) if rate and memory else None
 
 
 def _end_with(supervisor: int) -> None:

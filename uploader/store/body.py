@@ -49,7 +49,7 @@ class Body:
             DamagedError: at the end: they are not those of the checksum.
         """
         if self.inline is not None:
-            yield from (self.inline[at : at + most] for at in range(0, self.size, most))
+            yield from (self.inline[at : at + most] for at in range(0, len(self.inline), most))
             return
         descriptor = open_blob(self.path)
         try:

@@ -25,8 +25,8 @@ from uploader.store.body import CHUNK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Seconds of the rate in one portion. Of 64 workers each still sends something every 3 s: services
-#: end a request whose body pauses for 20 s or so.
+#: Seconds of the rate in one portion. So each of 64 busy workers still sends something every 3 s:
+#: services end a request whose body pauses for long (S3 with RequestTimeout).
 PORTION = 0.05
 
 _TIME = struct.Struct("d")  #: monotonic seconds; CLOCK_MONOTONIC is the same in every process
