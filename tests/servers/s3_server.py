@@ -64,7 +64,7 @@ class S3Server:
 
     def answers(self) -> bool:
         """Tell whether it stores an object: it listens a second before it can do that."""
-        impatient = self._make_client(attempts=1)
+        impatient = self._make_client(attempts=1, patience=10)
         try:
             bucket = f"ready-{uuid.uuid4().hex}"
             impatient.create_bucket(Bucket=bucket)
@@ -81,7 +81,7 @@ class S3Server:
     def _client(self) -> Any:
         return self._make_client(attempts=3)
 
-    def _make_client(self, attempts: int) -> Any:
+    def _make_client(self, attempts: int, patience: float = 30) -> Any:
         return boto3.Session(botocore_session=_deaf_session()).client(
             "s3",
             endpoint_url=self.endpoint,
@@ -91,7 +91,7 @@ class S3Server:
             region_name=REGION,
             config=Config(
                 connect_timeout=5,
-                read_timeout=30,
+                read_timeout=patience,
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 s3={"addressing_style": "path"},
             ),
