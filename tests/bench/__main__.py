@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import backlog, blocking, drain, imports
+from tests.bench import backlog, blocking, drain, imports, s3
 from tests.bench.seeding import NAME_NUMBERS
 from uploader.spool.layout import file_system_of
 
@@ -36,7 +36,8 @@ def main() -> int:
             result = BENCHMARKS[name](Path(folder), arguments)
         results.append(result)
         if not arguments.json:
-            print(result.as_text(), _load("load average now"), sep="\n", flush=True)
+            text = result.as_markdown() if arguments.markdown else result.as_text()
+            print(text, _load("load average now"), sep="\n", flush=True)
     if arguments.json:
         found = [result.as_json() for result in results]
         print(json.dumps({"machine": machine, "load_at_end": os.getloadavg(), "results": found}))
@@ -62,11 +63,17 @@ def _drain(folder: Path, arguments: argparse.Namespace) -> Result:
     return drain.run(folder, rounds, arguments.workers, arguments.share)
 
 
+def _s3(folder: Path, arguments: argparse.Namespace) -> Result:
+    rounds = arguments.rounds or s3.ROUNDS
+    return s3.run(folder, rounds, arguments.workers, arguments.share, arguments.server)
+
+
 BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "blocking": _blocking,
     "backlog": _backlog,
     "imports": _imports,
     "drain": _drain,
+    "s3": _s3,
 }
 
 
@@ -74,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("benchmark", nargs="?", choices=BENCHMARKS, help="default: all of them")
     parser.add_argument("--json", action="store_true", help="every single time, in seconds")
+    parser.add_argument("--markdown", action="store_true", help="the table, for a document")
     parser.add_argument("--dir", help="a directory on the disk to measure (default: $TMPDIR, /tmp)")
     parser.add_argument("--rounds", type=int, help="how often each peer has its turn")
     group = parser.add_argument_group("blocking")
@@ -82,9 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("backlog")
     group.add_argument("--rows", type=int, default=1_000_000, help="pending rows (1000000)")
     group.add_argument("--names", choices=NAME_NUMBERS, default="ascending")
-    group = parser.add_argument_group("drain")
+    group = parser.add_argument_group("drain, s3")
     group.add_argument("--workers", type=int, default=4)
     group.add_argument("--share", type=float, default=1.0, help="of the files, for a quick look")
+    group.add_argument("--server", choices=s3.SERVERS, default="seaweed", help="of s3")
     return parser
 
 

@@ -4,7 +4,8 @@
   meanwhile falls on all of them, and nobody always comes after the same neighbour.
 - A ratio or a difference is taken within each round, and then the median of those: a slow minute
   slows both sides of a pair, where it would move one of two medians.
-- Only `run` of a peer is on the clock; `prepare` and `clean` are not.
+- Only `run` of a peer is on the clock; `prepare` and `clean` are not. A run that returns a `Cost`
+  took its own time, and says what it took besides.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from tests.bench.metering import Cost
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MIB, GIB = 1 << 20, 1 << 30
 
 SEED = 1  #: of the orders in which peers take turns, so that two runs differ by the machine alone
 
@@ -37,13 +41,28 @@ class Peer:
     per: int = 1  #: artifacts that one run handles; its time is divided by them
 
 
+@dataclass(frozen=True)
+class Work:
+    """What each run of a case has to do."""
+
+    files: int
+    size: int  #: bytes of each
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return self.files * self.size
+
+
 @dataclass
 class Series:
-    """The times of one peer, in order of the rounds."""
+    """The times of one peer in order of the rounds, and what they cost where that was measured."""
 
     case: str
     name: str
+    work: Work | None = None
     seconds: list[float] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -54,6 +73,25 @@ class Series:
         """In seconds; with no more than 100 rounds, the 99th is the slowest of them."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """What the median run moved, what it cost, and the memory of the run that took most."""
+        if not self.work or not self.costs:
+            return {}
+        cpu = statistics.median(cost.cpu_seconds for cost in self.costs)
+        return {
+            "mib_per_second": self.work.bytes / MIB / self.median,
+            "files_per_second": self.work.files / self.median,
+            "cpu_seconds_per_gib": cpu / self.work.bytes * GIB,
+            "peak_mib": max(cost.peak_bytes for cost in self.costs) / MIB,
+        }
+
+    def take(self, outcome: float | Cost) -> None:
+        """Add a run."""
+        if isinstance(outcome, Cost):
+            self.costs.append(outcome)
+        self.seconds.append(outcome.seconds if isinstance(outcome, Cost) else outcome)
 
     def ratio_to(self, other: Series) -> float:
         """Median of the ratios within each round."""
@@ -88,6 +126,7 @@ class Result:
     baseline: dict[str, Series] = field(default_factory=dict)  #: per case
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)  #: who had no turn, and why
 
     def add(self, series: Sequence[Series]) -> None:
         """Take the series of one case, the first of which is what the others are compared to."""
@@ -98,36 +137,57 @@ class Result:
         """Return the result with every single time, in seconds."""
         return {
             "name": self.name,
-            "series": [self._figures(one) | {"seconds": one.seconds} for one in self.series],
+            "series": [
+                self._figures(one)
+                | {"seconds": one.seconds, "costs": [asdict(cost) for cost in one.costs]}
+                for one in self.series
+            ],
             "targets": [asdict(target) | {"met": target.met} for target in self.targets],
             "notes": self.notes,
+            "absent": self.absent,
         }
 
     def as_text(self) -> str:
         """Return the result as a table for people."""
-        lines = [f"== {self.name}", _ROW.format(*_HEAD)]
-        case = None
-        for one in self.series:
-            figures = self._figures(one)
-            lines.append(
-                _ROW.format(
-                    one.case if one.case != case else "",
-                    one.name,
-                    _time(figures["median"]),
-                    _time(figures["p99"]),
-                    f"{figures['ratio']:.2f} x",
-                    ("-" if figures["over"] < 0 else "+") + _time(abs(figures["over"])),
-                    len(one.seconds),
-                )
-            )
-            case = one.case
-        lines += self.notes
+        costs = any(one.costs for one in self.series)
+        layout = _ROW + _COST_ROW if costs else _ROW
+        lines = [f"== {self.name}", layout.format(*_HEAD, *(_COST_HEAD if costs else ()))]
+        lines += [layout.format(*row) for row in self._rows()]
+        lines += [*self._absences(), *self.notes]
         lines += [
             f"{'reached' if target.met else 'MISSED '} {target.what}: "
             f"{target.value:.3g} {target.unit} (at most {target.limit:g} {target.unit})"
             for target in self.targets
         ]
         return "\n".join(lines)
+
+    def as_markdown(self) -> str:
+        """Return the table and what belongs to it, as a document takes it."""
+        costs = any(one.costs for one in self.series)
+        head = [*_HEAD, *(_COST_HEAD if costs else ())]
+        rule = ["---", "---", *["---:"] * (len(head) - 2)]
+        table = [f"| {' | '.join(row)} |" for row in (head, rule, *self._rows())]
+        told = [f"- {line}" for line in (*self._absences(), *self.notes)]
+        return "\n".join([f"**{self.name}**", "", *table, "", *told])
+
+    def _rows(self) -> Iterator[list[str]]:
+        case = None
+        for one in self.series:
+            figures = self._figures(one)
+            yield [
+                one.case if one.case != case else "",
+                one.name,
+                _time(figures["median"]),
+                _time(figures["p99"]),
+                f"{figures['ratio']:.2f} x",
+                ("-" if figures["over"] < 0 else "+") + _time(abs(figures["over"])),
+                str(len(one.seconds)),
+                *(_cost_cells(figures) if one.costs else ()),
+            ]
+            case = one.case
+
+    def _absences(self) -> list[str]:
+        return [f"{name}: absent, {why}" for name, why in self.absent.items()]
 
     def _figures(self, one: Series) -> dict[str, Any]:
         baseline = self.baseline[one.case]
@@ -138,33 +198,49 @@ class Result:
             "p99": one.percentile(0.99),
             "ratio": one.ratio_to(baseline),
             "over": one.over(baseline),
+            **one.rates,
         }
 
 
 _HEAD = ("case", "who", "median", "p99", "ratio", "over", "rounds")
 _ROW = "{:<32} {:<24} {:>10} {:>10} {:>8} {:>11} {:>7}"
+_COST_HEAD = ("MiB/s", "files/s", "CPU s/GiB", "peak MiB")
+_COST_ROW = " {:>7} {:>8} {:>10} {:>9}"
 
 
-def take_turns(case: str, peers: Sequence[Peer], rounds: int) -> list[Series]:
+def take_turns(
+    case: str, peers: Sequence[Peer], rounds: int, work: Work | None = None
+) -> list[Series]:
     """Run each peer once a round; return their times. One round before them is not counted."""
-    series = [Series(case, peer.name) for peer in peers]
+    series = [Series(case, peer.name, work) for peer in peers]
     orders = random.Random(SEED)
     for number in range(-1, rounds):
         for place in orders.sample(range(len(peers)), len(peers)):
-            seconds = _timed(peers[place])
+            outcome = _timed(peers[place])
             if number >= 0:
-                series[place].seconds.append(seconds)
+                series[place].take(outcome)
     return series
 
 
-def _timed(peer: Peer) -> float:
+def _timed(peer: Peer) -> float | Cost:
     peer.prepare()
     try:
         begun = time.perf_counter()
-        peer.run()
+        outcome = peer.run()
+        if isinstance(outcome, Cost):
+            return outcome
         return (time.perf_counter() - begun) / peer.per
     finally:
         peer.clean()
+
+
+def _cost_cells(figures: dict[str, Any]) -> list[str]:
+    return [
+        f"{figures['mib_per_second']:.0f}",
+        f"{figures['files_per_second']:.{0 if figures['files_per_second'] >= 10 else 2}f}",
+        f"{figures['cpu_seconds_per_gib']:.2f}",
+        f"{figures['peak_mib']:.0f}" if figures["peak_mib"] else "-",
+    ]
 
 
 def _time(seconds: float) -> str:
