@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uploader.errors import ErrorClass
 
 MAX_NAME_BYTES = 1024  #: bytes of UTF-8; the limit of S3 and of Google Cloud Storage
+ID_LENGTH = 32  #: hex digits of an upload id
 POINTER_SUFFIX = ".symlink"  #: of the object that stands for a symlink, as Composer reads it
 
 

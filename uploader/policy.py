@@ -21,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from uploader import clock
 from uploader.errors import ErrorClass, ThrottledError, TransientError
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DELAY = 300.0  #: seconds; the longest an upload waits for its next attempt
+AUTH_MAX_DELAY = 30.0  #: seconds between looks for new credentials; one question for the spool
 TRIES_IN_STEP = 3  #: tries of one request before the step is answered as failed
 
 _WAIT_IN_STEP = wait_random_exponential(multiplier=0.1, max=2)
 _WAIT: dict[ErrorClass, wait_base] = {
     ErrorClass.TRANSIENT: wait_random_exponential(multiplier=0.5, max=60),
     ErrorClass.THROTTLED: wait_random_exponential(multiplier=1, max=60),
-    ErrorClass.AUTH: wait_random_exponential(multiplier=5, max=MAX_DELAY),
+    ErrorClass.AUTH: wait_random_exponential(multiplier=1, max=AUTH_MAX_DELAY),
 }
 
 
@@ -71,6 +73,28 @@ def try_in_step(request: Callable[[], T]) -> T:
         stop=stop_after_attempt(TRIES_IN_STEP),
         wait=_WAIT_IN_STEP,
         retry=retry_if_exception(_passes_quickly),
+        reraise=True,
+    )
+    return retrying(request)
+
+
+def try_until(
+    deadline: float, request: Callable[[], T], passes: Callable[[BaseException], bool]
+) -> T:
+    """Call `request`, again after any error that `passes`, until `deadline`; then let it through.
+
+    For one request of many that help only together: to give up at one of thirty, where every third
+    fails, would be to begin with the first for ever. Throttling may be waited for here.
+
+    Args:
+        deadline: monotonic seconds; the first call is made in any case.
+        request: what may be done again.
+        passes: tells what is of use to be tried again.
+    """
+    retrying = Retrying(
+        stop=lambda _: clock.monotonic() >= deadline,
+        wait=_WAIT_IN_STEP,
+        retry=retry_if_exception(passes),
         reraise=True,
     )
     return retrying(request)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from uploader.model import MAX_NAME_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
@@ -23,6 +25,16 @@ class Destination:
     path: str  #: the absolute root directory for `file`, else the prefix, without outer slashes
     #: of the query, as `?endpoint=https://minio:9000`; not part of the destination's identity
     options: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def require_room(self, name: str) -> None:
+        """Raise `ValueError` for a name that is too long behind the prefix."""
+        size = len(f"{self.path}/{name}".encode()) if self.bucket and self.path else 0
+        if size > MAX_NAME_BYTES:
+            msg = (
+                f"bad artifact name {name[:80]!r}: behind the prefix of {self} it has {size} "
+                f"bytes; at most {MAX_NAME_BYTES} are allowed"
+            )
+            raise ValueError(msg)
 
     def __str__(self) -> str:
         """Return the one spelling that is stored and compared."""

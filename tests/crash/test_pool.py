@@ -62,6 +62,17 @@ class Exit:
         os._exit(7)
 
 
+@dataclass(frozen=True)
+class Pid:
+    """Says who does it."""
+
+    size: int = 0
+
+    def perform(self, store: ObjectStore) -> int:
+        """Return the worker's process id."""
+        return os.getpid()
+
+
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
     """Return a pool of four; it is ended at the end."""
@@ -121,6 +132,18 @@ def test_workers_that_never_get_to_work_end_the_pool_with_a_reason(pool: WorkerP
     pool.submit(FALSE_STARTS, Exit())
     with pytest.raises(UploaderError, match="exit code 7"):
         pool.answers(timeout=30)
+
+
+def test_renewed_workers_are_new_processes_and_no_step_is_lost(pool: WorkerPool[int]) -> None:
+    """Free workers end at once; one that is busy ends after its step. New ones have new clients."""
+    pool.submit(1, Pid())
+    before = pool.answers(timeout=30)[0][1].value
+    pool.renew()
+    pool.submit(2, Pid())
+    pool.renew()  # while it is busy
+    between = pool.answers(timeout=30)[0][1].value
+    pool.submit(3, Pid())
+    assert len({before, between, pool.answers(timeout=30)[0][1].value}) == 3
 
 
 def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""Ask the destination once whether it lets us write, before the first upload is tried.
+"""Ask the destination whether it lets us write: before the first upload, and when it stops to.
 
-A drain that is refused says so at once (exit code 5), instead of turning a whole backlog into dead
-letters. An agent waits, and asks again.
+- A drain that is refused at its start says so at once (exit code 5), instead of turning a whole
+  backlog into dead letters. An agent waits, and asks again.
+- Credentials that expire shut the gate again: one question now and then takes the place of a
+  backlog of attempts that must all fail. Drain or agent, it goes on when they were renewed.
 """
 
 from __future__ import annotations
@@ -46,6 +48,13 @@ class Gate:
         self._asked = True
         return Prepare(self._first)
 
+    def shut(self, why: str) -> None:
+        """Hand out nothing until new credentials were found to be good."""
+        if self.open:
+            self.open, self._patient, self._failures = False, True, 1
+            self.complaint = why
+            self._wait(why)
+
     def answered(self, answer: Answer) -> None:
         """Take the destination's answer."""
         self._asked = False
@@ -62,9 +71,12 @@ class Gate:
         if failure.error_class in _REFUSALS and not self._patient:
             self.refused = failure.error
             return
+        self._wait(failure.error)
+
+    def _wait(self, why: str) -> None:
         delay = RetryPolicy().delay(ErrorClass.AUTH, self._failures)
         self._ask_at = clock.monotonic() + delay
         _log.warning(
             "the destination %s does not let us write: %s. Nothing is lost; asking again in %.0f s",
-            self._spool.destination, failure.error, delay,
+            self._spool.destination, why, delay,
         )  # fmt: skip

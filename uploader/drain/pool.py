@@ -27,6 +27,7 @@ from uploader.drain.steps import Answer, Failure, time_limit
 from uploader.drain.worker import Carried, work
 from uploader.errors import ErrorClass, UploaderError
 from uploader.store import pace
+from uploader.store.opening import home_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -51,6 +52,7 @@ class _Running(Generic[Key]):
     key: Key | None = None
     limit: float = 0.0  #: monotonic seconds at which the step counts as stuck
     answered: bool = False
+    is_last: bool = False  #: it is to end with this step
 
 
 class WorkerPool(Generic[Key]):
@@ -63,7 +65,7 @@ class WorkerPool(Generic[Key]):
         self._fence = Carried(lock_descriptor)
         self._memory: int | None = None  #: what the workers share to keep one limit together
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["uploader.drain.worker"])
+        self._context.set_forkserver_preload(["uploader.drain.worker", home_of(place)])
         self._workers: list[_Running[Key]] = []
         self._lost: deque[tuple[Key, Answer]] = deque()
         self._false_starts = 0
@@ -83,6 +85,14 @@ class WorkerPool(Generic[Key]):
         if place != self._place:
             self.stop()
             self._place = place
+
+    def renew(self) -> None:
+        """Have every step that is given from now on done by a new worker, with a new client."""
+        for worker in self._workers.copy():
+            if worker.key is None:
+                self._end(worker)
+            else:
+                worker.is_last = True
 
     def submit(self, key: Key, step: Step) -> None:
         """Give a step to a free worker; the caller keeps `busy` below `size`."""
@@ -109,8 +119,7 @@ class WorkerPool(Generic[Key]):
     def stop(self) -> None:
         """End all workers at once; steps in flight are lost, which costs nothing but their time."""
         for worker in self._workers:
-            with suppress(ProcessLookupError):
-                os.kill(worker.process.pid or 0, signal.SIGKILL)
+            self._kill(worker)
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
@@ -154,13 +163,14 @@ class WorkerPool(Generic[Key]):
             return None
         key, worker.key, worker.answered = worker.key, None, True
         self._false_starts = 0
+        if worker.is_last:
+            self._end(worker)
         return None if key is None else (key, answer)
 
     def _end_stuck(self) -> None:
         now = clock.monotonic()
         for worker in [one for one in self._workers if one.key is not None and one.limit < now]:
-            with suppress(ProcessLookupError):
-                os.kill(worker.process.pid or 0, signal.SIGKILL)
+            self._kill(worker)
             self._lose(worker, "no progress within the time limit of the step")
 
     def _lose(self, worker: _Running[Key], why: str) -> None:
@@ -178,6 +188,15 @@ class WorkerPool(Generic[Key]):
             text = f"{why} (pid {worker.process.pid}, exit code {worker.process.exitcode})"
             _log.warning("%s; its step is done again", text)
             self._lost.append((worker.key, Answer(failure=Failure(ErrorClass.TRANSIENT, text))))
+
+    def _end(self, worker: _Running[Key]) -> None:
+        self._kill(worker)
+        self._drop(worker)
+
+    @staticmethod
+    def _kill(worker: _Running[Key]) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
 
     def _drop(self, worker: _Running[Key]) -> None:
         self._workers.remove(worker)

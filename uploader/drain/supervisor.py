@@ -208,6 +208,9 @@ class Supervisor:
             self._meter.add(step.size)
         elif answer.failure.error_class is ErrorClass.THROTTLED:
             self._throttle.complained()
+        elif answer.failure.error_class is ErrorClass.AUTH:
+            self._gate.shut(answer.failure.error)
+            self._pool.renew()
         self._recorder.answer(active, step, answer)
         if active.settled:
             self._recorder.settle(active)

@@ -94,6 +94,7 @@ class Spool:
         self._open(str(wanted) if wanted else None, given, around, limits)
         if wanted and wanted.scheme != "file":
             self._remembered.add_ambient(ambient_of(os.environ))
+        self._target = url.parse(self.destination)
         self.ledger = Ledger(self._journal)
         self.capacity = Capacity.of(self._layout, self.ledger, self._remembered, when_full)
         self._producer = ProducerLock(self._layout) if producer else None
@@ -178,6 +179,7 @@ class Spool:
             SpoolFullError: no room.
         """
         name = check_name(name)
+        self._target.require_room(name)
         source = staging.open_source(os.fspath(path))
         try:
             if name.endswith(POINTER_SUFFIX):
@@ -208,6 +210,7 @@ class Spool:
             FileExistsError: `overwrite` is false and an upload of the name is pending.
         """
         target, name = check_link(existing_name, name)
+        self._target.require_room(name + POINTER_SUFFIX)
         self._refuse_pending(name, overwrite=overwrite)
         item = items.symlink_item(Logged(name, overwrite, run, rank), target)
         self._commit(item)

@@ -20,11 +20,11 @@ from uploader.errors import (
     StoreError,
     TransientError,
 )
+from uploader.model import ID_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ID_LENGTH = 32  #: hex digits of an upload id
 TEMPORARY = ".uploader-"  #: prefix of the hidden names; the upload id follows
 ATTRIBUTE = "user.uploader."
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}

@@ -29,6 +29,11 @@ def limits_of(place: Place) -> Limits:
     return LIMITS[place.destination.scheme]
 
 
+def home_of(place: Place) -> str:
+    """Return the module whose import makes an opening quick: it loads the SDK."""
+    return _HOMES[place.destination.scheme]
+
+
 def _open_local(place: Place) -> ObjectStore:
     from uploader.store.local import LocalStore
 
@@ -42,3 +47,4 @@ def _open_s3(place: Place) -> ObjectStore:
 
 
 _OPENERS = {"file": _open_local, "s3": _open_s3}
+_HOMES = {"file": "uploader.store.local", "s3": "uploader.store.s3.store"}

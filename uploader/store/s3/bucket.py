@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uploader.errors import NotFoundError, PermanentError, StoreError, TransientError
-from uploader.store.s3.errors import classified, code_of, status_of
+from uploader.store.s3.errors import EndOfObjectError, classified, code_of, status_of
 from uploader.store.s3.reader import BodyReader
 
 if TYPE_CHECKING:
@@ -31,6 +31,17 @@ _OPERATIONS = {
     "upload_part_copy": "UploadPartCopy",
 }  #: that are used here, as boto3 and as the API call them
 
+
+#: What an answer must tell. One that is cut off inside its headers passes for a whole one: to
+#: `http.client` the end of the connection is the end of the headers.
+_TOLD = {
+    "put_object": ("ETag",),
+    "upload_part": ("ETag",),
+    "head_object": ("ETag", "ContentLength"),
+    "create_multipart_upload": ("UploadId",),
+    "copy_object": ("CopyObjectResult",),
+    "upload_part_copy": ("CopyPartResult",),
+}
 
 _UNEXPLAINED = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN)
 
@@ -69,7 +80,10 @@ class Bucket:
             answer: dict[str, Any] = getattr(self._client, operation)(
                 Bucket=self.name, **parameters
             )
-            return answer
+        if not all(key in answer for key in _TOLD.get(operation, ())):
+            msg = f"{_OPERATIONS[operation]} of {self.url(key)}: the answer was cut off"
+            raise TransientError(msg)
+        return answer
 
     def send(self, operation: str, key: str, body: Body, **parameters: Any) -> dict[str, Any]:
         """Make a request with a body; as `ask`.
@@ -101,6 +115,29 @@ class Bucket:
                 raise
             self._explain(key, parameters)
             raise TransientError(str(error)) from error  # it can be read after all
+
+    def head_whole(self, key: str, **parameters: Any) -> dict[str, Any]:
+        """Describe an object as `head` does, from an answer that was certainly not cut off.
+
+        It is read as a GET of one byte, which comes after all that is said about the object. (An
+        empty object has no byte to read.)
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        try:
+            answer = self.ask(
+                "get_object", key, Range="bytes=0-0", ChecksumMode="ENABLED", **parameters
+            )
+        except EndOfObjectError:
+            return self.head(key, **parameters)
+        with classified("GetObject", self.url(key)), answer["Body"] as stream:
+            whole = stream.read(1) and "ETag" in answer
+        if not whole:
+            msg = f"GetObject of {self.url(key)}: the answer was cut off"
+            raise TransientError(msg)
+        _, _, size = str(answer.get("ContentRange", "")).partition("/")
+        return {**answer, "ContentLength": int(size) if size else answer["ContentLength"]}
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield every page of a listing."""

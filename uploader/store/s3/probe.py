@@ -1,20 +1,23 @@
 """Find out, by doing it, what a bucket allows and what its service honours.
 
 - The objects that are tried with have names of their own, and are removed afterwards.
-- Only what the service answered counts; when it cannot be reached, or asks for patience, nothing
-  was found out, and the error goes to the caller.
+- Only what the service answered counts. Once it answered at all, faults that pass are waited for at
+  each request: thirty in a row would never go well at a service that fails at every third. When
+  patience is at an end, nothing was found out, and the error goes to the caller.
 - Each line says what to do. What no upload can work without is a refusal; all else is a warning.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 import secrets
 from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uploader import clock
 from uploader.checksum import crc32c
@@ -23,15 +26,17 @@ from uploader.errors import (
     ConflictError,
     NotFoundError,
     PermanentError,
+    SessionLostError,
     StoreError,
-    ThrottledError,
+    TransientError,
 )
 from uploader.place import Capabilities
+from uploader.policy import try_until
 from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
-from uploader.store.s3.errors import passes, status_of
+from uploader.store.s3.errors import classified, code_of, status_of
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:
@@ -41,9 +46,14 @@ if TYPE_CHECKING:
     from uploader.store.s3.arguments import Arguments
     from uploader.store.s3.bucket import Bucket
 
+T = TypeVar("T")
+
 PROBE = ".uploader-probe-"  #: how the names begin of the objects that are tried with
+PATIENCE = 60.0  #: seconds for faults that pass, in all; the time limit of a step is far above it
 SKEW = 60.0  #: seconds by which a clock may be wrong unmentioned; S3 refuses at 15 minutes
 TEXT = b"written by uploader check; it may be removed"
+
+_OF_DIGESTS = frozenset(["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"])
 
 OK, WARNING, REFUSED = Verdict.OK, Verdict.WARNING, Verdict.REFUSED
 
@@ -60,10 +70,13 @@ def require_access(bucket: Bucket, prefix: str, arguments: Arguments) -> None:
         AuthError, PermanentError: they may not.
     """
     _require_bucket(bucket, arguments)
+    until = clock.monotonic() + PATIENCE
     key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
-    answer = bucket.ask("create_multipart_upload", key, **arguments.of_object(_meta(None)))
+    given = arguments.of_object(_meta(None))
+    answer = try_until(until, lambda: bucket.ask("create_multipart_upload", key, **given), _passes)
     with suppress(PermanentError):  # to abort is another permission; `uploader check` tells of it
-        sessions.abort(bucket, key, answer["UploadId"], arguments)
+        session = answer["UploadId"]
+        try_until(until, lambda: sessions.abort(bucket, key, session, arguments), _passes)
 
 
 class Probe:
@@ -75,8 +88,8 @@ class Probe:
         key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
         self._key, self._copy, self._parts = key, f"{key}-copy", f"{key}-parts"
         self._can = Capabilities(bucket.endpoint)
-        self._etag = ""
         self._skew: float | None = None
+        self._until = 0.0  #: monotonic seconds; no patience before the service has answered
 
     def run(self) -> Probed:
         """Try everything, or what there is until the first refusal.
@@ -109,6 +122,7 @@ class Probe:
         except (AuthError, PermanentError) as error:
             yield refusal("bucket and credentials", error)
         else:
+            self._until = clock.monotonic() + PATIENCE
             yield Finding("bucket and credentials", OK, f"{self._bucket.url(None)} is there")
 
     def _put(self) -> Iterator[Finding]:
@@ -122,7 +136,7 @@ class Probe:
     def _missing(self) -> Iterator[Finding]:
         """Ask for what is not there: a service may only say that it will not tell."""
         try:
-            self._bucket.head(f"{self._key}-none", **self._with.of_bytes)
+            self._again(lambda: self._head(f"{self._key}-none"))
         except NotFoundError:
             yield Finding("head", OK, "what is missing is told from what is forbidden")
         except (AuthError, PermanentError) as error:
@@ -147,8 +161,9 @@ class Probe:
         yield self._create_only("create-only put", done)
 
     def _replace(self) -> Iterator[Finding]:
-        self._etag = str(self._bucket.head(self._key, **self._with.of_bytes)["ETag"])
-        right = self._tried(lambda: self._put_object(self._key, IfMatch=self._etag))
+        right = self._tried(
+            lambda: self._put_object(self._key, IfMatch=str(self._head(self._key)["ETag"]))
+        )
         wrong = self._refuses(lambda: self._put_object(self._key, IfMatch='"0"'))
         self._can = replace(self._can, conditional_replace=wrong and not right)
         if self._can.conditional_replace:
@@ -191,10 +206,7 @@ class Probe:
         yield Finding("copy", OK, how if done or self._can.conditional_complete else "unguarded")
 
     def _read(self) -> Iterator[Finding]:
-        answer = self._bucket.ask("get_object", self._key, **self._with.of_bytes)
-        with answer["Body"] as stream:
-            same = stream.read() == TEXT
-        if same:
+        if self._again(self._content) == TEXT:
             yield Finding("get", OK, "what was written was read")
         else:
             yield refusal("get", PermanentError("what was read is not what was written"))
@@ -223,12 +235,14 @@ class Probe:
     def _clean(self) -> Finding:
         try:
             for key in (self._key, self._copy, self._parts):
-                self._bucket.ask("delete_object", key, **self._with.of_any)
+                self._again(partial(self._bucket.ask, "delete_object", key, **self._with.of_any))
         except StoreError as error:
             return Finding(
                 "delete", WARNING, str(error),
                 f"{self._bucket.url(self._key)} stays; a file cannot replace a symlink of its name",
             )  # fmt: skip
+        with suppress(StoreError):  # left by faults, if anything: `uploader gc` finds it too
+            sessions.sweep(self._bucket, self._parts, set(), -math.inf, self._with)
         return Finding("delete", OK, "the trial's objects are gone")
 
     # -- requests -------------------------------------------------------------------------------
@@ -280,6 +294,14 @@ class Probe:
             **self._with.of_object(_meta(TEXT)),
         )
 
+    def _head(self, key: str) -> dict[str, Any]:
+        return self._bucket.head(key, **self._with.of_bytes)
+
+    def _content(self) -> bytes:
+        answer = self._bucket.ask("get_object", self._key, **self._with.of_bytes)
+        with classified("GetObject", self._bucket.url(self._key)), answer["Body"] as stream:
+            return bytes(stream.read())
+
     @staticmethod
     def _checked(by_crc32c: bool) -> dict[str, str]:
         if by_crc32c:
@@ -288,15 +310,15 @@ class Probe:
 
     # -- outcomes -------------------------------------------------------------------------------
 
-    @staticmethod
-    def _tried(request: Callable[[], object]) -> StoreError | None:
+    def _again(self, request: Callable[[], T]) -> T:
+        return try_until(self._until, request, _passes)
+
+    def _tried(self, request: Callable[[], object]) -> StoreError | None:
         """Return the error with which the service itself answered, None if it did as asked."""
         try:
-            request()
-        except (AuthError, ThrottledError):
-            raise
+            self._again(request)
         except StoreError as error:
-            if passes(status_of(error)):
+            if isinstance(error, AuthError) or _passes(error):
                 raise
             return error
         return None
@@ -317,6 +339,14 @@ class Probe:
             what, WARNING, "If-None-Match is ignored: an upload without overwrite will be refused",
             "log with overwrite, or accept that two machines can collide: --allow-unsafe-create",
         )  # fmt: skip
+
+
+def _passes(error: BaseException) -> bool:
+    """Tell a fault that passes from an answer: here a bad digest is what is asked about."""
+    answered = isinstance(error, SessionLostError) or (
+        isinstance(error, StoreError) and code_of(error) in _OF_DIGESTS
+    )
+    return isinstance(error, TransientError) and not answered
 
 
 def _require_bucket(bucket: Bucket, arguments: Arguments) -> None:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from uploader.store.body import Body
 
 
+#: Bytes handed to the socket at a time. Each is given the connect timeout: urllib3 sets the read
+#: timeout only after the body, and `socket.sendall` counts for all that it was given. So this
+#: divided by `client.CONNECT_TIMEOUT` is the slowest line (6 KiB/s) that is not taken for a stall.
+PORTION = 64 << 10
+
+
 class BodyReader:
     """A body as a file that botocore sends, and reads again from its start after a redirect.
 
@@ -32,9 +38,9 @@ class BodyReader:
         """Return the bytes in all, for the Content-Length."""
         return self._size
 
-    def read(self, amount: int = -1) -> bytes:
+    def read(self, amount: int = -1) -> bytes | memoryview:
         """Return the next portion, whatever the `amount`; nothing at the end."""
-        del amount  # http.client sends what it gets; larger portions are fewer system calls
+        del amount  # http.client sends what it gets
         data = next(self._portions, b"")
         self._at += len(data)
         return data
@@ -52,17 +58,21 @@ class BodyReader:
         self._portions = self._held_back()
         return 0
 
-    def _held_back(self) -> Iterator[bytes]:
+    def _held_back(self) -> Iterator[memoryview]:
         held = b""
         try:
-            for portion in self._body.chunks():
-                if held:
-                    yield held
-                held = portion
+            for chunk in self._body.chunks():
+                yield from _portions_of(held)
+                held = chunk
         except StoreError as error:
             self.error = error
             raise
-        yield held
+        yield from _portions_of(held)
+
+
+def _portions_of(chunk: bytes) -> Iterator[memoryview]:
+    view = memoryview(chunk)
+    return (view[at : at + PORTION] for at in range(0, len(chunk), PORTION))
 
 
 def md5_of(body: Body) -> str:

@@ -25,7 +25,7 @@ from uploader.errors import (
     SessionLostError,
     TransientError,
 )
-from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
+from uploader.model import ID_LENGTH, MAX_NAME_BYTES, PutMode, Receipt, SentPart, SymlinkMode
 from uploader.place import Capabilities
 from uploader.store.base import ObjectInfo
 from uploader.store.body import CHUNK, Body
@@ -220,7 +220,9 @@ class S3Store:
     # -- reading --------------------------------------------------------------------------------
 
     def head(self, name: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
+        """See `ObjectStore.head`: what is too long for a key is not there."""
+        if len(self.full_name(name).encode()) > MAX_NAME_BYTES:
+            raise NotFoundError(f"{name[:80]}...: no object has so long a name")
         return _info(name, self._bucket.head(self.full_name(name), **self._with.of_bytes))
 
     def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
@@ -293,18 +295,27 @@ class S3Store:
             info = self.head(name)
         except NotFoundError:
             return {"IfNoneMatch": "*"} if self._can.conditional_put else {}, None
-        if info.upload_id == meta.upload_id:
+        if _is_own(info, meta):
             return {}, _receipt_of_own(info, meta)
         return {"IfMatch": f'"{info.etag}"'}, None
 
     def _refuse_existing(self, name: str, meta: ObjectMeta) -> None:
         """Find a conflict before the bytes are sent, not after."""
         try:
-            info = self.head(name)
+            info = self._standing(name, meta)
         except NotFoundError:
             return
         if info.upload_id != meta.upload_id:
             raise _conflict(name)
+
+    def _standing(self, name: str, meta: ObjectMeta) -> ObjectInfo:
+        """Describe what has the name; what speaks against its being our own is made sure of."""
+        info = self.head(name)
+        another = info.upload_id != meta.upload_id and len(info.upload_id or "") == ID_LENGTH
+        if another or _is_own(info, meta):
+            return info
+        key = self.full_name(name)
+        return _info(name, self._bucket.head_whole(key, **self._with.of_bytes))
 
     def _require_create(self, *, atomic: bool) -> None:
         """Refuse to create by looking and then putting, unless that was asked for."""
@@ -319,7 +330,7 @@ class S3Store:
     def _own_or(self, error: Exception, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """Return the receipt of an object that this same upload has made, or raise what is so."""
         try:
-            info = self.head(name)
+            info = self._standing(name, meta)
         except NotFoundError:
             if isinstance(error, SessionLostError):
                 raise error from None
@@ -359,9 +370,13 @@ def _receipt(answer: dict[str, Any], meta: ObjectMeta) -> Receipt:
     return Receipt(_etag(answer), meta.size, meta.crc32c, clock.now(), answer.get("VersionId"))
 
 
+def _is_own(info: ObjectInfo, meta: ObjectMeta) -> bool:
+    same = info.crc32c == meta.crc32c or None in (info.crc32c, meta.crc32c)
+    return info.upload_id == meta.upload_id and info.size == meta.size and same
+
+
 def _receipt_of_own(info: ObjectInfo, meta: ObjectMeta) -> Receipt:
-    known = info.crc32c is not None and meta.crc32c is not None
-    if info.size != meta.size or (known and info.crc32c != meta.crc32c):
+    if not _is_own(info, meta):
         msg = f"{info.name} is of this upload, but not its bytes: remove it, then `uploader retry`"
         raise PermanentError(msg)
     return Receipt(info.etag, info.size, meta.crc32c, clock.now(), info.version)
