@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.05  #: seconds between looks at memory, at least
 LOOKING = 0.02  #: share of a core that may go into looks
-LONGEST = 0.25  #: seconds between looks at most, whatever they cost
+LONGEST = 0.5  #: seconds between looks at most, whatever they cost: 20 ms for seven processes
 STAY = 10.0  #: seconds after the command within which all its processes must have ended
 SHOWN = 2000  #: characters of a failed command's output that are shown
 
