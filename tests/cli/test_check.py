@@ -138,8 +138,10 @@ def test_the_spool_remembers_what_was_found(check: Check, s3: S3Shell) -> None:
     """A service that changed is noticed; the options that were tried are not kept."""
     with s3.spool() as spool:
         spool.remembered.capabilities = Capabilities("http://before", conditional_put=False)
-    found = check("--spool", s3.spool_path, s3.url, "--endpoint", s3.server.endpoint, "--tags", "")
+    tried = ["--spool", s3.spool_path, "--endpoint", s3.server.endpoint]
+    found = check(*tried, AWS_ENDPOINT_URL=nobody_listens())
     assert (found.code, found.verdicts) == (0, {"ok"})
+    assert found.report["destination"] == check(*tried, s3.url).report["destination"] == s3.url
     with s3.spool() as spool:
         assert spool.remembered.capabilities == Capabilities(s3.server.endpoint)
         assert spool.options.as_json() == {}
