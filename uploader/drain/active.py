@@ -47,6 +47,7 @@ class ActiveUpload:
     receipt: Receipt | None = None
     cancelling: bool = False
     session: str | None = None
+    progressed: bool = False  #: whether a part of it has arrived in this attempt
 
     def __post_init__(self) -> None:
         """Take up a recorded session."""
@@ -150,6 +151,7 @@ class ActiveUpload:
             self.item |= checksum_fields(value)
         elif isinstance(value, SentPart):
             self.sent.append(value)
+            self.progressed = True
         elif isinstance(step, steps.Begin):
             self.session = value
             self._part_size = plan.part_size_for(

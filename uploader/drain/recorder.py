@@ -92,7 +92,10 @@ class Recorder:
                 upload.name, failure.error, self._spool.path, upload.id,
             )  # fmt: skip
             return
-        delay = self._policy.delay(failure.error_class, attempts)
+        # parts that arrived break the row of failures: a worker that dies now and then, within a
+        # large file, must not have it wait longer each time
+        in_a_row = 1 if active.progressed else attempts
+        delay = self._policy.delay(failure.error_class, in_a_row)
         self._ledger.put_back(
             upload.seq,
             not_before=clock.now() + delay,
