@@ -57,18 +57,17 @@ def parse(url: str) -> Destination:
     parts = urlsplit(url)
     if "@" in parts.netloc:  # first: no other message may repeat them
         raise ValueError(_with_credentials(parts))
+    shown = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may have secrets in it
     if parts.scheme not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        msg = (
-            f"unknown destination {parts.scheme}://{parts.netloc}: this version uploads to {known}"
-        )
+        msg = f"unknown destination {shown!r}: this version uploads to {known}"
         raise ValueError(msg)
     if parts.scheme == "file":
         if parts.query or parts.fragment:  # what follows would be cut off: another directory
             msg = f"bad destination {url!r}: in a file URL write ? as %3F and # as %23"
             raise ValueError(msg)
         return _file(url, parts.netloc, unquote(parts.path))
-    return _in_bucket(url, parts)
+    return _in_bucket(parts, shown, cut=bool(parts.fragment) or url.endswith("#"))
 
 
 def _file(url: str, host: str, path: str) -> Destination:
@@ -81,19 +80,18 @@ def _file(url: str, host: str, path: str) -> Destination:
     return Destination("file", "", os.path.normpath(path))
 
 
-def _in_bucket(url: str, parts: SplitResult) -> Destination:
-    """Read `scheme://bucket/prefix?option=value`; messages leave the query out."""
-    bad = f"bad destination {f'{parts.scheme}://{parts.netloc}{parts.path}'!r}"
+def _in_bucket(parts: SplitResult, shown: str, *, cut: bool) -> Destination:
+    """Read `scheme://bucket/prefix?option=value`; `cut`: there is more, behind a #."""
     if not parts.netloc:
-        msg = f"{bad}: no bucket is named, as in {parts.scheme}://bucket/prefix"
+        msg = f"bad destination {shown!r}: no bucket is named, as in {parts.scheme}://bucket/prefix"
         raise ValueError(msg)
-    if parts.fragment or url.endswith("#"):
-        msg = f"{bad}: write # as %23"
+    if cut:
+        msg = f"bad destination {shown!r}: write # as %23"
         raise ValueError(msg)
     prefix = unquote(parts.path).strip("/")
     segments = prefix.split("/") if prefix else []
     if any(segment in ("", ".", "..") for segment in segments) or not prefix.isprintable():
-        msg = f"{bad}: the prefix has an empty, '.' or '..' segment, or no text"
+        msg = f"bad destination {shown!r}: the prefix has an empty, '.' or '..' segment, or no text"
         raise ValueError(msg)
     given = parse_qsl(parts.query, keep_blank_values=True)
     options = {key.replace("-", "_"): value for key, value in given}

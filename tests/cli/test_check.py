@@ -219,11 +219,11 @@ def test_a_service_that_cannot_be_reached_is_told(check: Check, s3: S3Shell) -> 
 
 
 def test_a_fault_that_passes_is_tried_again(check: Check, s3: S3Shell) -> None:
-    """A service that asks for patience is not: it is told."""
+    """A service that asks for patience at the first request is not: it is told."""
     with FaultProxy(s3.server.endpoint) as proxy:
-        proxy.decide = first("PutObject", Answer(500, "InternalError"), times=2)
+        proxy.decide = first("HeadBucket", Answer(500, "InternalError"), times=2)
         assert check(s3.url, "--endpoint", proxy.endpoint).verdicts == {"ok"}
-        proxy.decide = first("PutObject", Answer(503, "SlowDown"))
+        proxy.decide = first("HeadBucket", Answer(503, "SlowDown"))
         throttled = check(s3.url, "--endpoint", proxy.endpoint)
     assert throttled.code == 5
     assert "try again later" in throttled.of("reach")["advice"]
