@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,8 @@ class S3Store:
 
     def copy(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
         """See `ObjectStore.copy`."""
+        if copied := self._copied(name, meta):
+            return copied
         source = self.head(target)
         meta = replace(meta, size=source.size, crc32c=source.crc32c)
         if mode is PutMode.CREATE:
@@ -204,7 +207,7 @@ class S3Store:
                 source, self.full_name(target), self.full_name(name), create=create, meta=meta
             )
         except ConflictError as error:
-            return self._own_or(error, name, mode, meta)
+            return self._copied(name, meta) or self._own_or(error, name, mode, meta)
         return receipt
 
     def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
@@ -317,6 +320,14 @@ class S3Store:
         key = self.full_name(name)
         return _info(name, self._bucket.head_whole(key, **self._with.of_bytes))
 
+    def _copied(self, name: str, meta: ObjectMeta) -> Receipt | None:
+        """Return the receipt of a copy that an earlier try made; the target may be another now."""
+        with suppress(NotFoundError):
+            info = self.head(name)
+            if info.upload_id == meta.upload_id:
+                return Receipt(info.etag, info.size, info.crc32c, clock.now(), info.version)
+        return None
+
     def _require_create(self, *, atomic: bool) -> None:
         """Refuse to create by looking and then putting, unless that was asked for."""
         if not atomic and not self._options.allow_unsafe_create:
@@ -388,7 +399,7 @@ def _info(name: str, answer: dict[str, Any]) -> ObjectInfo:
         name,
         int(answer["ContentLength"]),
         _crc32c_in(answer, metadata),
-        metadata.get(arguments.UPLOAD_ID),
+        metadata.get(arguments.UPLOAD_ID, ""),
         _etag(answer),
         answer.get("VersionId"),
     )
