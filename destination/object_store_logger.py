@@ -226,11 +226,13 @@ class ObjectStoreLogger(LoggerDestination):
         self._run_name = self._run_name or names.known_run_name(state)
         if self._session is None:
             from uploader import Spool
+            from uploader.config import from_environment
 
             spool = Spool(
                 self.spool_path,
                 destination=self.destination,
                 options=self._options,
+                environment=from_environment(),
                 max_bytes=self._max_bytes,
                 when_full=self._when_full,
             )

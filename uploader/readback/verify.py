@@ -100,7 +100,7 @@ def _file_problems(store: ObjectStore, upload: Upload, deep: bool) -> Iterator[t
     if info.target is not None:
         yield REPLACED, f"a symlink to {info.target} has the name"
     elif info.upload_id not in (None, upload.id):
-        yield REPLACED, f"the object is of another upload, {info.upload_id}"
+        yield REPLACED, f"the object is of another upload, {info.upload_id or 'not one of ours'}"
     elif info.size != upload.size:
         yield SIZE, f"the object has {info.size} bytes, {upload.size} were uploaded"
     else:
@@ -114,7 +114,7 @@ def _symlink_problems(store: ObjectStore, upload: Upload, deep: bool) -> Iterato
             yield TARGET, f"it points to {found}, and was logged to point to {upload.target}"
             return
     elif found.upload_id not in (None, upload.id):
-        yield REPLACED, f"the object is of another upload, {found.upload_id}"
+        yield REPLACED, f"the object is of another upload, {found.upload_id or 'not one of ours'}"
     else:  # a copy
         yield from _checksum_problems(store, upload.name, found.crc32c, found.crc32c, deep)
         return

@@ -52,7 +52,7 @@ class ObjectInfo:
     name: str
     size: int  #: bytes
     crc32c: int | None  #: as the store knows it; None where it keeps none
-    upload_id: str | None  #: of the upload that made it; None if it was not one of ours
+    upload_id: str | None  #: of the upload that made it; "" if none of ours; None: not known
     etag: str
     version: str | None = None
     target: str | None = None  #: of a native symlink: the artifact name that it points to

@@ -107,8 +107,10 @@ class Probe:
                 findings += trial()
                 if any(finding.verdict is REFUSED for finding in findings):
                     return Probed(tuple(findings))
-        except AuthError as error:
-            findings.append(refusal("credentials", error))
+        except (AuthError, PermanentError) as error:
+            findings.append(
+                refusal("credentials" if isinstance(error, AuthError) else "permissions", error)
+            )
             return Probed(tuple(findings))
         finally:
             left = self._clean()
