@@ -148,7 +148,7 @@ def test_a_bucket_that_is_not_there_makes_no_dead_letters(
     upload = shell.put("one")
     refused = shell.run("drain")
     assert refused.returncode == 5, refused.stderr
-    assert f"there is no bucket no-such-bucket at {ministack.endpoint}: make it" in refused.stderr
+    assert f"there is no bucket no-such-bucket at {ministack.endpoint}; make it" in refused.stderr
     assert shell.state(upload) == "ready"
 
 

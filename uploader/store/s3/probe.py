@@ -357,7 +357,7 @@ def _require_bucket(bucket: Bucket, arguments: Arguments) -> None:
         bucket.ask("head_bucket")
     except NotFoundError as error:
         msg = (
-            f"there is no bucket {bucket.name} at {bucket.endpoint}: make it, or correct the "
+            f"there is no bucket {bucket.name} at {bucket.endpoint}; make it, or correct the "
             "destination"
         )
         raise PermanentError(msg) from error
