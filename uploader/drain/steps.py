@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uploader.store.body import Body
 
 TIME_LIMIT = 300.0  #: seconds that any step may take, and
+LINK_LIMIT = 6 * 3600.0  #: seconds for a symlink, which may be a copy of 5 TiB inside the store
 SLOWEST = 256 << 10  #: bytes per second below which a transfer counts as stuck
 
 
@@ -215,4 +216,5 @@ def time_limit(step: Step, share: float = math.inf) -> float:
     `share` is what a limit leaves to each worker when all are busy, in bytes per second. A step
     waits for it with every try, and that is no fault of the step.
     """
-    return TIME_LIMIT + step.size / SLOWEST + TRIES_IN_STEP * step.size / share
+    patience = LINK_LIMIT if isinstance(step, Link) else TIME_LIMIT
+    return patience + step.size / SLOWEST + TRIES_IN_STEP * step.size / share
