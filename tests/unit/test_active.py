@@ -186,6 +186,15 @@ def test_a_recorded_session_goes_on_with_the_parts_that_are_missing() -> None:
     assert len(next_of(active, steps.Complete).parts) == 4
 
 
+def test_a_session_with_all_its_parts_is_completed_without_asking_for_them() -> None:
+    """It may have been completed before a crash, and is then unknown: the object is there."""
+    recorded = [
+        SentPart(n, size, f"mark {n}") for n, size in ((3, MIB), (1, MIB), (2, MIB), (4, 5))
+    ]
+    active = resumed(LARGE, recorded)
+    assert [part.number for part in next_of(active, steps.Complete).parts] == [1, 2, 3, 4]
+
+
 def test_a_part_of_the_wrong_size_is_sent_again_and_counted_once() -> None:
     """As another cut left it: a list with both would never be accepted."""
     active = resumed(LARGE, [])

@@ -4,7 +4,7 @@ Knows nothing of processes or databases. The supervisor asks `next_step` while t
 workers, tells `answered`, and asks `outcome` once `settled`.
 
     file     [TakeChecksum]  PutWhole
-    large    [TakeChecksum]  Begin or Reconcile   PutPart …   Complete
+    large    [TakeChecksum]  [Begin or Reconcile]   PutPart …   Complete
     symlink  Link
 
 What an upload that is given up has left at the store is tidied later, by the supervisor.
@@ -117,7 +117,7 @@ class ActiveUpload:
             return steps.PutWhole(upload.name, body, upload.mode, self._meta())
         if self.session is None:
             return steps.Begin(upload.name, upload.mode, self._meta())
-        if not self._cut:
+        if not self._cut and not self._has_all_parts:
             return steps.Reconcile(upload.name, self.session, self.sent)
         return steps.Complete(
             upload.name,
@@ -125,6 +125,18 @@ class ActiveUpload:
             sorted(self.sent, key=lambda part: part.number),
             upload.mode,
             self._meta(),
+        )
+
+    @property
+    def _has_all_parts(self) -> bool:
+        """Whether all parts are recorded, so that the object may be there, and its session gone.
+
+        A store that is asked for the session then knows of none, and all would be sent again; one
+        that is asked to complete it finds the object to be ours.
+        """
+        parts = plan.parts_of(self.upload.size or 0, self.part_size)
+        return [(part.number, part.size) for part in parts] == sorted(
+            (part.number, part.size) for part in self.sent
         )
 
     def _next_part(self) -> Step:
