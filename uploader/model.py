@@ -179,6 +179,7 @@ class Status:
     agent_workers: int | None
     in_flight: tuple[InFlight, ...]
     dead: tuple[Upload, ...]
+    refusal: str | None = None  #: why the destination does not let the agent write, and what to do
 
     @property
     def pending(self) -> int:

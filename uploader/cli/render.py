@@ -79,6 +79,8 @@ def status_text(status: Status) -> str:
         f"uploads      {counts}",
         f"bytes        {_bytes(status)}",
     ]
+    if status.refusal:
+        lines.append(f"refused      {_in_line(status.refusal)}")
     if status.oldest_ready_age is not None:
         lines.append(f"oldest       has waited {span_text(status.oldest_ready_age)}")
     if status.throughput:

@@ -34,6 +34,7 @@ def status_of(layout: Layout, destination: str, ledger: Ledger) -> Status:
         agent_workers=owner.workers if owner else None,
         in_flight=in_flight,
         dead=tuple(ledger.select("WHERE state = 'dead' ORDER BY seq")),
+        refusal=owner.refusal if owner else None,
     )
 
 
