@@ -66,6 +66,7 @@ class Copying:
             "copy_object",
             key,
             MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",  # to read the tags of the source is a right of its own
             **({"ChecksumAlgorithm": "CRC32C"} if self._can.crc32c else {}),
             **origin,
             **condition,

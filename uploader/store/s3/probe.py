@@ -244,7 +244,9 @@ class Probe:
                 f"{self._bucket.url(self._key)} stays; a file cannot replace a symlink of its name",
             )  # fmt: skip
         with suppress(StoreError):  # left by faults, if anything: `uploader gc` finds it too
-            sessions.sweep(self._bucket, self._parts, set(), -math.inf, self._with)
+            self._again(
+                lambda: sessions.sweep(self._bucket, self._parts, set(), -math.inf, self._with)
+            )
         return Finding("delete", OK, "the trial's objects are gone")
 
     # -- requests -------------------------------------------------------------------------------
