@@ -1,0 +1,170 @@
+"""Kills a large upload to S3 again and again; counts at a proxy what was sent more than once.
+
+Promise 6, in bytes. A kill falls where the proxy has counted so many bytes, chosen at random: the
+seed is printed with a failure, and `UPLOADER_TEST_SEED` repeats it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from tests.crash.processes import kill, workers_of
+from tests.crash.s3_scene import S3Scene, is_of, wait_until
+from tests.servers.proxy import FaultProxy
+from tests.servers.requests import Kind, Request
+from tests.servers.s3_server import S3Server
+
+SIZE = 1 << 30
+PART = 16 << 20  #: bytes; what a gibibyte is cut into unless asked otherwise
+WORKERS = 4
+KILLS = 10
+NAME = "checkpoint"
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A large file, and the CRC32C that its object must have."""
+
+    path: Path
+    crc32c: str  #: base64, as S3 tells it
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    """Make a file in which no two MiB are the same."""
+    path = tmp_path_factory.mktemp("source") / "source"
+    block = random.Random(6).randbytes(MIB - 8)
+    checksum = 0
+    with path.open("wb") as file:
+        for number in range(SIZE // MIB):
+            data = number.to_bytes(8, "big") + block
+            checksum = google_crc32c.extend(checksum, data)
+            file.write(data)
+    yield Source(path, base64.b64encode(checksum.to_bytes(4, "big")).decode())
+    path.unlink()
+
+
+@pytest.fixture
+def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
+    """Stand before the service."""
+    with FaultProxy(seaweed.endpoint) as proxy:
+        yield proxy
+
+
+@dataclass
+class Watch:
+    """What was sent, and what the ledger had of it: looked at for each part and after each kill."""
+
+    scene: S3Scene
+    upload_id: str
+    requests: list[Request] = field(default_factory=list)
+    recorded: set[int] = field(default_factory=set)
+    sent_again: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Look on at the proxy."""
+        self._spool = self.scene.open(producer=False)
+        self.scene.proxy.decide = self._see
+
+    @property
+    def sent(self) -> int:
+        """The bytes of parts that were sent so far, cut ones included."""
+        return sum(request.body_bytes for request in self.requests)
+
+    def look(self) -> None:
+        """Take down which parts are recorded: from now on none of them may be sent."""
+        upload = self._spool.upload(self.upload_id)
+        self.recorded |= {part.number for part in self._spool.ledger.parts(upload.seq)}
+
+    def close(self) -> None:
+        """Look no more."""
+        self.scene.proxy.decide = lambda _: None
+        self._spool.close()
+
+    def _see(self, request: Request) -> None:
+        if request.kind == Kind.UPLOAD_PART and is_of(request, NAME):
+            self.requests.append(request)
+            self.look()
+            number = int(request.query["partNumber"])
+            if number in self.recorded:
+                self.sent_again.append(number)
+
+
+class Killer:
+    """A drain that is killed, and started again where nothing is left of it."""
+
+    def __init__(self, scene: S3Scene, victims: str, chance: random.Random) -> None:
+        self._scene, self._victims, self._chance = scene, victims, chance
+        self.drain = self._start()
+
+    def kill(self) -> None:
+        """Kill a worker, the supervisor, or both; have a drain that runs afterwards."""
+        workers = workers_of(self.drain.pid)
+        if self._victims != "worker":
+            assert kill(self.drain.pid)
+        if self._victims != "supervisor":
+            kill(self._chance.choice(workers))
+        if self._victims != "worker":
+            self.drain.wait()
+
+    def go_on(self) -> None:
+        """Start a drain if there is none."""
+        if self.drain.poll() is not None:
+            self.drain = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return self._scene.start("drain", "--workers", str(WORKERS))
+
+
+@pytest.mark.timeout(180)  # a gibibyte through two processes, eleven starts of a drain
+@pytest.mark.parametrize("victims", ["worker", "supervisor", "both"])
+def test_a_killed_upload_goes_on_from_its_last_part(
+    tmp_path: Path, seaweed: S3Server, proxy: FaultProxy, source: Source, victims: str
+) -> None:
+    """At most the parts in flight at each of ten kills are sent again, and none that was recorded.
+
+    The object is whole: the service's own CRC32C of it is that of the file.
+    """
+    seed = int(os.environ.get("UPLOADER_TEST_SEED") or random.randrange(1 << 32))
+    print(f"UPLOADER_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    scene = S3Scene(tmp_path, seaweed, seaweed.make_bucket(), proxy)
+    with scene.open() as spool:
+        upload_id = spool.put_file(NAME, source.path)
+    watch = Watch(scene, upload_id)
+    killer = Killer(scene, victims, chance)
+    try:
+        for threshold in sorted(chance.randrange(SIZE) for _ in range(KILLS)):
+            # and at least one byte since the last kill: each falls while parts are under way
+            least = max(threshold, watch.sent + 1)
+            wait_until(lambda: watch.sent >= least)  # noqa: B023 - used before it changes
+            killer.kill()
+            watch.look()
+            killer.go_on()
+        assert killer.drain.wait() == 0, scene.log.read_text()
+    finally:
+        killer.drain.kill()
+        watch.close()
+
+    assert len(watch.recorded) >= SIZE // PART // 2  # else the next line shows nothing
+    assert watch.sent_again == []
+    lost = KILLS * (1 if victims == "worker" else WORKERS)
+    assert SIZE <= watch.sent <= SIZE + lost * PART
+    assert len({part.query["uploadId"] for part in watch.requests}) == 1
+
+    described = scene.head(NAME)
+    assert described["ContentLength"] == SIZE
+    assert described["ChecksumCRC32C"] == source.crc32c
+    assert described["Metadata"]["uploader-id"] == upload_id
+    assert scene.unfinished() == []
+    assert scene.names() == {NAME}
