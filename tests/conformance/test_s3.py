@@ -24,7 +24,11 @@ def bucket_at(server: S3Server) -> str:
 @cache
 def capabilities_at(server: S3Server) -> Capabilities | None:
     """Return what a service honours; to find it out for every test would take most of the time."""
-    return open_store(Place.of(url_at(server))).prepare(first=True)
+    store = open_store(Place.of(url_at(server)))
+    try:
+        return store.prepare(first=True)
+    finally:
+        store.close()
 
 
 def url_at(server: S3Server) -> str:

@@ -20,6 +20,7 @@ from botocore.handlers import add_expect_header
 
 from uploader.errors import AuthError
 from uploader.store.s3.errors import classified
+from uploader.store.s3.wire import Wire
 
 if TYPE_CHECKING:
     from uploader.config import Options
@@ -30,8 +31,8 @@ CONNECTIONS = 4  #: a worker sends one request at a time; listing and reading ma
 FALLBACK_REGION = "us-east-1"  #: what services that have no regions call themselves
 
 
-def make_client(place: Place) -> Any:
-    """Return an S3 client.
+def make_client(place: Place) -> tuple[Any, Wire | None]:
+    """Return an S3 client, and the shorter way to the bucket if there is one.
 
     Raises:
         AuthError: no such profile, or files of configuration or certificates that cannot be read.
@@ -56,7 +57,10 @@ def make_client(place: Place) -> Any:
     # With `Expect: 100-continue` each put costs one more round trip, and a second at a service that
     # does not know it.
     client.meta.events.unregister("before-call.s3", add_expect_header)
-    return client
+    with classified("open", place.url):
+        bucket = place.destination.bucket
+        timeout = options.stall_timeout
+        return client, Wire.of(client, session.get_credentials(), bucket, timeout, certificates)
 
 
 def _require_certificates(path: str) -> None:
@@ -71,6 +75,7 @@ def _require_certificates(path: str) -> None:
 
 def _config(options: Options) -> Config:
     return Config(
+        signature_version="s3v4",
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=min(CONNECT_TIMEOUT, options.stall_timeout),
         read_timeout=options.stall_timeout,

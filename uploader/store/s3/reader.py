@@ -21,11 +21,7 @@ PORTION = 64 << 10
 
 
 class BodyReader:
-    """A body as a file that botocore sends, and reads again from its start after a redirect.
-
-    The last portion is given out only when all of the body was read and found to be what was
-    logged. So a service never gets the end of a damaged body, and stores nothing.
-    """
+    """A body as a file that botocore sends, and reads again from its start after a redirect."""
 
     def __init__(self, body: Body) -> None:
         """Read `body`."""
@@ -55,24 +51,31 @@ class BodyReader:
             msg = "a body can only be read again from its start"
             raise OSError(msg)
         self._at = 0
-        self._portions = self._held_back()
+        self._portions = self._small()
         return 0
 
-    def _held_back(self) -> Iterator[memoryview]:
-        held = b""
+    def _small(self) -> Iterator[memoryview]:
         try:
-            for chunk in self._body.chunks():
-                yield from _portions_of(held)
-                held = chunk
+            for chunk in held_back(self._body):
+                view = memoryview(chunk)
+                yield from (view[at : at + PORTION] for at in range(0, len(chunk), PORTION))
         except StoreError as error:
             self.error = error
             raise
-        yield from _portions_of(held)
 
 
-def _portions_of(chunk: bytes) -> Iterator[memoryview]:
-    view = memoryview(chunk)
-    return (view[at : at + PORTION] for at in range(0, len(chunk), PORTION))
+def held_back(body: Body) -> Iterator[bytes]:
+    """Yield the chunks of a body, the last only when all were found to be what was logged.
+
+    So a service never gets the end of a damaged body, and stores nothing.
+    """
+    held = b""
+    for chunk in body.chunks():
+        if held:
+            yield held
+        held = chunk
+    if held:
+        yield held
 
 
 def md5_of(body: Body) -> str:

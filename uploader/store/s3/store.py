@@ -58,7 +58,7 @@ class S3Store:
         self._options = place.options
         self._prefix = f"{destination.path}/" if destination.path else ""
         self._with = arguments.Arguments(place.options)
-        self._bucket = Bucket(make_client(place), destination.bucket)
+        self._bucket = Bucket(*make_client(place), destination.bucket)
         known = place.capabilities
         self._tried = known is not None and known.endpoint == self._bucket.endpoint
         self._can = known if known and self._tried else Capabilities(self._bucket.endpoint)
