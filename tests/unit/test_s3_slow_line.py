@@ -18,10 +18,9 @@ from uploader.place import Capabilities, Place
 from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
 from uploader.store.opening import open_store
-from uploader.store.s3 import client
 
-SIZE = 6 << 20  #: bytes; more than the buffers of the sockets hold
-LINE = 2 << 20  #: bytes per second that the service takes: a MiB takes half a second
+SIZE = 3 << 20  #: bytes; more than the buffers of the sockets hold
+LINE = 512 << 10  #: bytes per second that the service takes: a MiB takes two seconds
 
 
 @pytest.fixture
@@ -58,8 +57,7 @@ def test_a_slow_line_is_no_stall(
     """What counts is whether anything moves, not how long a chunk of a MiB takes."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT", 0.3)
-    place = Place.of(f"s3://bucket?endpoint={endpoint}")
+    place = Place.of(f"s3://bucket?endpoint={endpoint}&stall_timeout=1s")
     store = open_store(replace(place, capabilities=Capabilities(endpoint)))
     content = os.urandom(SIZE)
     (tmp_path / "blob").write_bytes(content)
