@@ -19,7 +19,7 @@ from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
 from uploader.store.opening import open_store
 
-SIZE = 3 << 20  #: bytes; more than the buffers of the sockets hold
+SIZE = 2 << 20  #: bytes; more than the buffers of the sockets hold
 LINE = 512 << 10  #: bytes per second that the service takes: a MiB takes two seconds
 
 

@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import ssl
+import sys
+import termios
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PROBE_KEY = "key"  #: of the URL that is asked for to learn where the bucket is
-PORTION = 256 << 10  #: bytes given to the socket at a time; each may take the stall timeout
+PORTION = 64 << 10  #: bytes given to the socket at a time; each may take the stall timeout
 CONNECT_TIMEOUT = 10.0  #: seconds
 _SAFE = "/~"  #: in a key, what is not percent-encoded; as botocore does it
 
@@ -104,6 +107,7 @@ class Wire:
         connection = self._connected()
         try:
             broken = _send(connection, head, body)
+            _wait(connection, self._timeout)
             answer, keeps = _answer(connection, method, broken)
         except BaseException:
             connection.close()
@@ -149,6 +153,30 @@ def _send(connection: socket.socket, head: bytes, body: Iterable[bytes]) -> OSEr
     except (BrokenPipeError, ConnectionResetError) as error:
         return error
     return None
+
+
+def _wait(connection: socket.socket, timeout: float) -> None:
+    """Wait for an answer for as long as what was sent still leaves this machine.
+
+    The kernel takes some MiB at once, and a slow line may carry them for longer than any answer is
+    waited for.
+
+    Raises:
+        TimeoutError: nothing moved for `timeout` seconds.
+    """
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    queued = _queued(connection)
+    while not poll.poll(timeout * 1000):
+        before, queued = queued, _queued(connection)
+        if queued in (0, before):
+            msg = f"no answer for {timeout:.0f} s"
+            raise TimeoutError(msg)
+
+
+def _queued(connection: socket.socket) -> int:
+    """Return the bytes that the other side has not acknowledged (SIOCOUTQ of tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _answer(connection: socket.socket, method: str, broken: OSError | None) -> tuple[Answer, bool]:
