@@ -107,9 +107,14 @@ class Killer:
         self._scene, self._victims, self._chance = scene, victims, chance
         self.drain = self._start()
 
+    @property
+    def workers(self) -> list[int]:
+        """The drain's worker processes."""
+        return workers_of(self.drain.pid)
+
     def kill(self) -> None:
         """Kill a worker, the supervisor, or both; have a drain that runs afterwards."""
-        workers = workers_of(self.drain.pid)
+        workers = self.workers
         if self._victims != "worker":
             assert kill(self.drain.pid)
         if self._victims != "supervisor":
@@ -144,10 +149,18 @@ def test_a_killed_upload_goes_on_from_its_last_part(
     watch = Watch(scene, upload_id)
     killer = Killer(scene, victims, chance)
     try:
-        for threshold in sorted(chance.randrange(SIZE) for _ in range(KILLS)):
-            # and at least one byte since the last kill: each falls while parts are under way
-            least = max(threshold, watch.sent + 1)
-            wait_until(lambda: watch.sent >= least)  # noqa: B023 - used before it changes
+        # each kill waits for one more part to begin: there must be as many left
+        for threshold in sorted(chance.randrange(SIZE - KILLS * PART) for _ in range(KILLS)):
+            # what was still in the sockets of the last victims is counted too: a new part, and
+            # somebody to kill, show that the upload goes on
+            begun = len(watch.requests)
+            wait_until(
+                lambda: (
+                    watch.sent >= threshold  # noqa: B023 - used before it changes
+                    and len(watch.requests) > begun  # noqa: B023 - the same
+                    and killer.workers
+                )
+            )
             killer.kill()
             watch.look()
             killer.go_on()
