@@ -38,6 +38,7 @@ class Capabilities:
     conditional_copy: bool = True  #: `If-None-Match: *` on a copy
     crc32c: bool = True  #: of a put and of a part: checked, and refused when wrong
     whole_crc32c: bool = True  #: of an object in parts, as a whole
+    conditional_delete: bool = True  #: `If-Match` on a delete
     copy: bool = True
 
     def as_text(self) -> str:

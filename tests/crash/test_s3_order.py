@@ -263,14 +263,12 @@ def test_a_late_request_of_an_older_alias_is_refused(aftermath: Aftermath) -> No
     assert aftermath.scene.owner(name) == aftermath.newer[name]
 
 
-@pytest.mark.xfail(strict=True, reason="DeleteObject is sent without If-Match")
 def test_a_late_delete_of_what_an_alias_replaced_takes_no_newer_file(aftermath: Aftermath) -> None:
     """It was meant for the file before the alias, not for the one after it."""
     assert aftermath.held.requests[TURNED].upstream_status == 412
     assert aftermath.scene.read(TURNED) == NEWER
 
 
-@pytest.mark.xfail(strict=True, reason="CopyObject is sent without If-Match when it overwrites")
 def test_a_late_copy_of_an_older_target_is_refused(
     tmp_path: Path, seaweed: S3Server, proxy: FaultProxy
 ) -> None:

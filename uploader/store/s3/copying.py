@@ -40,12 +40,18 @@ class Copying:
         return in_parts or (self._can.conditional_copy and source.size <= WHOLE_MAX)
 
     def run(
-        self, source: ObjectInfo, from_key: str, to_key: str, *, create: bool, meta: ObjectMeta
+        self,
+        source: ObjectInfo,
+        from_key: str,
+        to_key: str,
+        *,
+        condition: dict[str, str],
+        meta: ObjectMeta,
     ) -> Receipt:
         """Make the copy; `meta` has the size and checksum of the source.
 
         Raises:
-            ConflictError: `create`, and the name exists; or the source was replaced meanwhile.
+            ConflictError: `condition` does not hold; or the source was replaced meanwhile.
             NotFoundError: the source is gone.
         """
         origin = {
@@ -53,8 +59,7 @@ class Copying:
             "CopySourceIfMatch": f'"{source.etag}"',
             **self._with.of_source,
         }
-        condition = {"IfNoneMatch": "*"} if create else {}
-        whole = source.size <= WHOLE_MAX and (not create or self._can.conditional_copy)
+        whole = source.size <= WHOLE_MAX and (not condition or self._can.conditional_copy)
         copied = self._whole if whole else self._in_parts
         etag, version = copied(to_key, origin, condition, meta)
         return Receipt(etag.strip('"'), source.size, source.crc32c, clock.now(), version)

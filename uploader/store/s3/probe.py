@@ -100,7 +100,8 @@ class Probe:
         findings: list[Finding] = []
         trials = (
             self._access, self._put, self._missing, self._checksums, self._create, self._replace,
-            self._in_parts, self._copies, self._read, self._list_unfinished, self._clock,
+            self._delete, self._in_parts, self._copies, self._read, self._list_unfinished,
+            self._clock,
         )  # fmt: skip
         try:
             for trial in trials:
@@ -174,6 +175,20 @@ class Probe:
             yield Finding(
                 "guarded overwrite", WARNING, "If-Match is not honoured",
                 "a put of a killed worker that is still under way may land after a newer version",
+            )  # fmt: skip
+
+    def _delete(self) -> Iterator[Finding]:
+        done = self._refuses(
+            lambda: self._bucket.ask("delete_object", self._key, IfMatch='"0"', **self._with.of_any)
+        )
+        self._can = replace(self._can, conditional_delete=done)
+        if done:
+            yield Finding("guarded delete", OK, "If-Match is honoured")
+        else:
+            self._tried(lambda: self._put_object(self._key))  # it may be gone
+            yield Finding(
+                "guarded delete", WARNING, "If-Match is not honoured",
+                "a delete of a killed worker that is still under way may take a newer version",
             )  # fmt: skip
 
     def _in_parts(self) -> Iterator[Finding]:

@@ -1,0 +1,78 @@
+"""Read what a service answers about an object: its mark, its checksum, whose it is."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from uploader import clock
+from uploader.errors import PermanentError, TransientError
+from uploader.model import Receipt
+from uploader.store.base import ObjectInfo
+from uploader.store.s3 import arguments
+
+if TYPE_CHECKING:
+    from uploader.store.base import ObjectMeta
+
+
+def base64_of(value: int | None) -> str:
+    """Return a CRC32C as S3 writes it."""
+    return base64.b64encode((value or 0).to_bytes(4, "big")).decode()
+
+
+def etag_of(answer: dict[str, Any]) -> str:
+    """Return the mark of an object or a part, without its quotation marks."""
+    return str(answer.get("ETag", "")).strip('"')
+
+
+def require_same(answer: dict[str, Any], expected: int | None, url: str) -> None:
+    """Compare the checksum that the service reports with that of the spool."""
+    reported = answer.get("ChecksumCRC32C")
+    if reported and expected is not None and reported != base64_of(expected):
+        msg = f"{url} arrived damaged: its CRC32C is {reported}, sent was {base64_of(expected)}"
+        raise TransientError(msg)
+
+
+def receipt_of(answer: dict[str, Any], meta: ObjectMeta) -> Receipt:
+    """Return the receipt of an object that was made just now."""
+    return Receipt(etag_of(answer), meta.size, meta.crc32c, clock.now(), answer.get("VersionId"))
+
+
+def is_own(info: ObjectInfo, meta: ObjectMeta) -> bool:
+    """Tell whether an object is the one that this very upload makes."""
+    same = info.crc32c == meta.crc32c or None in (info.crc32c, meta.crc32c)
+    return info.upload_id == meta.upload_id and info.size == meta.size and same
+
+
+def receipt_of_own(info: ObjectInfo, meta: ObjectMeta) -> Receipt:
+    """Return the receipt of an object that an earlier try has made.
+
+    Raises:
+        PermanentError: it has the upload's id and other bytes.
+    """
+    if not is_own(info, meta):
+        msg = f"{info.name} is of this upload, but not its bytes: remove it, then `uploader retry`"
+        raise PermanentError(msg)
+    return Receipt(info.etag, info.size, meta.crc32c, clock.now(), info.version)
+
+
+def info_of(name: str, answer: dict[str, Any]) -> ObjectInfo:
+    """Return what the answer to a HEAD, or to a GET, says about an object."""
+    metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
+    return ObjectInfo(
+        name,
+        int(answer["ContentLength"]),
+        _crc32c_in(answer, metadata),
+        metadata.get(arguments.UPLOAD_ID, ""),
+        etag_of(answer),
+        answer.get("VersionId"),
+    )
+
+
+def _crc32c_in(answer: dict[str, Any], metadata: dict[str, str]) -> int | None:
+    """Return what the service took itself, else what was sent along for reads to compare."""
+    reported = str(answer.get("ChecksumCRC32C", ""))
+    if reported and "-" not in reported and answer.get("ChecksumType") != "COMPOSITE":
+        return int.from_bytes(base64.b64decode(reported), "big")
+    sent_along = metadata.get(arguments.CRC32C, "")
+    return int(sent_along, 16) if sent_along else None
