@@ -36,11 +36,13 @@ class Watched:
         self._directory = directory
         self._prefixes = (f"prefix-{number}" for number in itertools.count())
         self.prefix = "trial"
+        self._opened: list[ObjectStore] = []
         self.capabilities = self.open(tried=False).prepare(first=True) or Capabilities()
         self.begin_test()
 
     def begin_test(self) -> None:
         """Forget the requests so far, break nothing, and use a prefix that nobody has used."""
+        self.close()
         self.prefix = next(self._prefixes)
         self.artifacts = Artifacts(self._directory / self.prefix)
         self._before = len(self.proxy.requests)
@@ -53,7 +55,13 @@ class Watched:
         url = f"s3://{self.bucket}/{self.prefix}"
         place = Place.of(url, {"endpoint": self.proxy.endpoint, **options})
         known = replace(self.capabilities, **(can or {})) if tried else None
-        return open_store(replace(place, capabilities=known))
+        self._opened.append(open_store(replace(place, capabilities=known)))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """Close the stores that were opened."""
+        while self._opened:
+            self._opened.pop().close()
 
     def requests(self, kind: Kind) -> list[Request]:
         """Return this test's requests of a kind."""
@@ -106,4 +114,6 @@ def watching(server: S3Server, directory: Path) -> Iterator[Watched]:
     with pytest.MonkeyPatch.context() as patch, FaultProxy(server.endpoint) as proxy:
         for name, value in server.environment().items():
             patch.setenv(name, value)
-        yield Watched(server, proxy, directory)
+        watched = Watched(server, proxy, directory)
+        yield watched
+        watched.close()

@@ -1,0 +1,217 @@
+"""Lets credentials expire, fail and be missing: uploads wait for better ones, and lose nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.crash.s3_scene import S3Scene, is_own, wait_until
+from tests.servers.faults import Answer, Fault
+from tests.servers.proxy import FaultProxy
+from tests.servers.requests import Kind, Request
+from tests.servers.s3_server import S3Server
+from uploader import Spool, State
+from uploader.checksum import crc32c
+from uploader.store.s3.arguments import KEY_VARIABLE
+
+PART = 5 << 20  #: bytes; the least that S3 takes
+PARTS = 12
+GOOD = 5  #: parts that arrive before the credentials go bad
+
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+class CredentialsScene(S3Scene):
+    """A scene whose credentials are in a file, if anywhere."""
+
+    def __init__(self, directory: Path, server: S3Server, proxy: FaultProxy) -> None:
+        """Begin with good credentials."""
+        super().__init__(directory, server, server.make_bucket(), proxy, part_size=PART)
+        self.file = directory / "credentials"
+        self.renew()
+
+    def open(self, *, producer: bool = True, **options: Any) -> Spool:
+        """Open the spool, with more options."""
+        self._options |= options
+        return super().open(producer=producer)
+
+    def environment(self, *, crash: str = "", faults: str = "") -> dict[str, str]:
+        """Return an environment that names the file alone."""
+        given = super().environment(crash=crash, faults=faults)
+        without = {name: value for name, value in given.items() if name not in SECRETS}
+        return {**without, "AWS_SHARED_CREDENTIALS_FILE": str(self.file)}
+
+    def renew(self, secret: str | None = None) -> None:
+        """Write the credentials anew, with the right secret or this one; never half of them."""
+        lines = (
+            "[default]",
+            f"aws_access_key_id = {self._server.access_key}",
+            f"aws_secret_access_key = {secret or self._server.secret_key}",
+        )
+        new = self.file.with_suffix(".new")
+        new.write_text("\n".join(lines))
+        new.replace(self.file)
+
+    def status(self) -> str:
+        """Return what `uploader status` shows."""
+        return self.run("status", check=True).stdout
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return what `uploader ls --json` lists."""
+        return [json.loads(line) for line in self.run("ls", "--json").stdout.splitlines()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, seaweed: S3Server) -> Iterator[CredentialsScene]:
+    """Return a scene of its own behind a proxy of its own."""
+    with FaultProxy(seaweed.endpoint) as proxy:
+        yield CredentialsScene(tmp_path / "scene", seaweed, proxy)
+
+
+def expired_after(scene: CredentialsScene, parts: int) -> Callable[[Request], Fault | None]:
+    """Refuse everything once so many parts came; the file then holds a wrong secret."""
+    numbers: set[int] = set()
+
+    def decide(request: Request) -> Fault | None:
+        if request.kind == Kind.UPLOAD_PART and is_own(request) and len(numbers) <= parts:
+            numbers.add(request.number)
+            if len(numbers) > parts:
+                scene.renew("a wrong secret")
+        return Answer(400, "ExpiredToken") if len(numbers) > parts else None
+
+    return decide
+
+
+@pytest.mark.timeout(120)  # of which much is waited: a gate asks less often the longer it is shut
+def test_an_upload_goes_on_from_its_last_part_when_credentials_are_renewed(
+    scene: CredentialsScene,
+) -> None:
+    """They expire in the middle, are replaced by wrong ones, then by good ones; nobody restarts it.
+
+    `status` says meanwhile what to do; no attempt is used up; no recorded part is sent again.
+    """
+    content = os.urandom(PART * PARTS)
+    scene.proxy.decide = expired_after(scene, GOOD)
+    with scene.open() as spool:
+        maker = spool.put_file("large", scene.write("source", content), overwrite=False)
+        process = scene.start("drain", "--max-attempts", "1")
+        try:
+            wait_until(lambda: "renew the credentials" in scene.status())
+            wait_until(lambda: spool.upload(maker).state is State.READY)
+            recorded = {part.number for part in spool.ledger.parts(spool.upload(maker).seq)}
+            assert len(recorded) == GOOD
+            (waiting,) = scene.listed()
+            assert (waiting["error_class"], waiting["attempts"]) == ("auth", 0)
+
+            scene.proxy.decide = lambda _: None
+            wait_until(lambda: "check AWS_SECRET_ACCESS_KEY" in scene.status())
+            before = len(scene.proxy.requests)
+            scene.renew()
+            assert process.wait(timeout=60) == 0, scene.log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+    sent = [one for one in scene.proxy.requests[before:] if one.kind == Kind.UPLOAD_PART]
+    missing = set(range(1, PARTS + 1)) - recorded
+    assert sorted(int(one.query["partNumber"]) for one in sent) == sorted(missing)
+    assert scene.owner("large") == maker
+    assert crc32c(scene.read("large")) == crc32c(content)
+    assert scene.unfinished() == []
+    assert "a wrong secret" not in scene.log.read_text()
+
+
+def refused(scene: CredentialsScene) -> subprocess.CompletedProcess[str]:
+    """Drain one small file that must not arrive, and is not to be lost."""
+    with scene.open() as spool:
+        upload_id = spool.put_file("name", scene.write("source", b"content"), overwrite=False)
+        ended = scene.run("drain", "--max-attempts", "1")
+        upload = spool.upload(upload_id)
+    assert (upload.state, upload.attempts) == (State.READY, 0), ended.stderr
+    return ended
+
+
+def test_a_drain_without_any_credentials_says_what_to_set(scene: CredentialsScene) -> None:
+    """Exit code 5, nothing dead; with them everything arrives."""
+    scene.file.unlink()
+    ended = refused(scene)
+    assert ended.returncode == 5
+    assert "no usable credentials" in ended.stderr
+    assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in ended.stderr
+    scene.renew()
+    assert scene.run("drain").returncode == 0
+    assert scene.read("name") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (Answer(403, "RequestTimeTooSkewed"), "set this machine's clock"),
+        (Answer(400, "ExpiredToken"), "renew the credentials"),
+    ],
+    ids=["clock", "token"],
+)
+def test_a_drain_that_is_refused_from_the_start_says_what_to_do(
+    scene: CredentialsScene, refusal: Fault, advice: str
+) -> None:
+    """Exit code 5, nothing dead."""
+    scene.proxy.decide = lambda _: refusal
+    ended = refused(scene)
+    assert ended.returncode == 5
+    assert advice in ended.stderr
+    scene.proxy.decide = lambda _: None
+    assert scene.run("drain").returncode == 0
+
+
+@pytest.mark.parametrize("operation", [Kind.HEAD_OBJECT, Kind.PUT_OBJECT])
+def test_a_clock_that_goes_wrong_meanwhile_uses_up_no_attempt(
+    scene: CredentialsScene, operation: Kind
+) -> None:
+    """Not even the only one; the upload waits, says why, and arrives when the clock was set."""
+    skewed = [2]  # requests that are still refused
+
+    def decide(request: Request) -> Fault | None:
+        concerned = request.kind in (operation, Kind.GET_OBJECT) and is_own(request)
+        if not concerned or not skewed[0]:
+            return None
+        skewed[0] -= 1
+        return Answer(403, "RequestTimeTooSkewed")
+
+    with scene.open() as spool:
+        upload_id = spool.put_file("name", scene.write("source", b"content"), overwrite=False)
+        scene.proxy.decide = decide
+        ended = scene.run("drain", "--max-attempts", "1")
+        assert ended.returncode == 0, ended.stderr
+        assert spool.upload(upload_id).attempts == 1  # the one that went well
+    assert skewed == [0]
+    assert "set this machine's clock" in ended.stderr
+    assert "(auth)" in ended.stderr
+
+
+def test_a_customers_key_is_written_down_nowhere(
+    scene: CredentialsScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the spool, not in what is said; without it a drain is refused, and loses nothing."""
+    key = os.urandom(32)
+    with scene.open(sse="customer") as spool:
+        upload_id = spool.put_file("name", scene.write("source", b"content"), overwrite=False)
+        missing = scene.run("drain")
+        assert missing.returncode == 5, missing.stderr
+        assert f"set {KEY_VARIABLE} to the base64 of 32 bytes" in missing.stderr
+        assert spool.upload(upload_id).state is State.READY
+    monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(key).decode())
+    drained = scene.run("drain", "-v", "-v")
+    assert drained.returncode == 0, drained.stderr
+    with pytest.raises(ClientError):
+        scene.read("name")
+    written = b"".join(path.read_bytes() for path in scene.spool.rglob("*") if path.is_file())
+    written += (drained.stdout + drained.stderr).encode()
+    for form in (key, base64.b64encode(key), key.hex().encode()):
+        assert form not in written

@@ -1,0 +1,297 @@
+"""Breaks requests between real drains and a real service: everything arrives, once."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.s3_scene import S3Scene, is_own
+from tests.servers.faults import (
+    Answer,
+    Delay,
+    DropAnswer,
+    ErrorIn200,
+    Fault,
+    ResetAfterBody,
+    ResetBeforeBody,
+    StallAnswer,
+    StallBody,
+    TruncateAnswer,
+    either,
+    first,
+    share,
+)
+from tests.servers.proxy import FaultProxy
+from tests.servers.requests import Kind, Request
+from tests.servers.s3_server import S3Server
+from uploader.drain import pool as pool_module
+from uploader.drain.pool import WorkerPool
+from uploader.drain.steps import Answer as StepAnswer
+from uploader.drain.steps import PutWhole
+from uploader.errors import ErrorClass
+from uploader.model import PutMode
+from uploader.place import Place
+from uploader.policy import TRIES_IN_STEP
+from uploader.store.testing.given import Artifacts
+
+MIB = 1 << 20
+PART = 5 * MIB  #: the least that S3 takes
+LARGE = 2 * PART + 100  #: bytes; goes in three parts
+STALL = 1  #: seconds; the least that the option takes
+
+SLOW_DOWN = Answer(503, "SlowDown")
+
+
+@pytest.fixture
+def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
+    """Stand before the service, and break nothing yet."""
+    with FaultProxy(seaweed.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def scene(tmp_path: Path, seaweed: S3Server, proxy: FaultProxy) -> S3Scene:
+    """Return a spool that uploads through the proxy."""
+    return S3Scene(
+        tmp_path / "scene",
+        seaweed,
+        seaweed.make_bucket(),
+        proxy,
+        part_size=PART,
+        stall_timeout=STALL,
+        symlink_mode="copy",
+    )
+
+
+def of_artifacts(decide: Callable[[Request], Fault | None]) -> Callable[[Request], Fault | None]:
+    """Spare what tries the service out."""
+    return lambda request: decide(request) if is_own(request) else None
+
+
+def noted(
+    decide: Callable[[Request], Fault | None],
+) -> tuple[Callable[[Request], Fault | None], Counter[Fault]]:
+    """Count the faults that were decided on."""
+    played: Counter[Fault] = Counter()
+
+    def counting(request: Request) -> Fault | None:
+        fault = decide(request)
+        if fault:
+            played[fault] += 1
+        return fault
+
+    return counting, played
+
+
+def drained(scene: S3Scene, *arguments: str, seconds: float = 60) -> int:
+    """Drain to the end and return the exit code."""
+    process = scene.start("drain", *arguments)
+    try:
+        return process.wait(timeout=seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def left_after_gc(scene: S3Scene) -> list[str]:
+    """Return what is still unfinished at the service after `uploader gc`."""
+    assert scene.run("gc", "--older-than", "0s").returncode == 0
+    return scene.unfinished()
+
+
+def answers_of(pool: WorkerPool[int]) -> list[StepAnswer]:
+    """Wait for the next answers."""
+    while not (came := pool.answers(timeout=1)):
+        pass  # the test's time limit bounds it
+    return [answer for _, answer in came]
+
+
+LOST = (
+    Kind.PUT_OBJECT,
+    Kind.CREATE_MULTIPART_UPLOAD,
+    Kind.UPLOAD_PART,
+    Kind.COMPLETE_MULTIPART_UPLOAD,
+    Kind.COPY_OBJECT,
+)
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "times"), [(False, 1), (False, TRIES_IN_STEP + 1), (True, TRIES_IN_STEP + 1)]
+)
+def test_uploads_whose_answers_are_lost_end_done_and_once(
+    scene: S3Scene, overwrite: bool, times: int
+) -> None:
+    """Put, part, completion and copy: in a step, and when the step was given up for it."""
+    contents = {"small": os.urandom(1000), "large": os.urandom(LARGE)}
+    with scene.open() as spool:
+        makers = {
+            name: spool.put_file(name, scene.write(name, content), overwrite=overwrite)
+            for name, content in contents.items()
+        }
+        makers["link"] = spool.put_symlink("small", "link", overwrite=overwrite)
+    contents["link"] = contents["small"]
+    scene.proxy.decide = of_artifacts(either(*(first(kind, DropAnswer(), times) for kind in LOST)))
+    assert drained(scene) == 0, scene.log.read_text()
+    for kind in LOST:
+        assert any(one.status is None and one.upstream_status for one in scene.requests(kind)), kind
+    assert {name: scene.read(name) for name in scene.names()} == contents
+    assert {name: scene.owner(name) for name in contents} == makers
+    assert left_after_gc(scene) == []
+
+
+def test_a_large_object_that_was_completed_is_not_sent_again(scene: S3Scene) -> None:
+    """Its completion was not answered, and the attempt given up: the next finds the object."""
+    with scene.open() as spool:
+        maker = spool.put_file("large", scene.write("large", os.urandom(LARGE)), overwrite=False)
+    scene.proxy.decide = of_artifacts(
+        either(
+            first(Kind.COMPLETE_MULTIPART_UPLOAD, DropAnswer()),
+            first(Kind.COMPLETE_MULTIPART_UPLOAD, SLOW_DOWN),
+        )
+    )
+    assert drained(scene) == 0, scene.log.read_text()
+    assert scene.owner("large") == maker
+    assert sum(one.body_bytes for one in scene.requests(Kind.UPLOAD_PART)) == LARGE
+
+
+FAULTS = (
+    Answer(500, "InternalError"),
+    SLOW_DOWN,
+    ResetBeforeBody(),
+    ResetAfterBody(),
+    StallBody(),
+    TruncateAnswer(),
+    DropAnswer(),
+)
+LATE = (ErrorIn200("InternalError", forward=True), ErrorIn200("InternalError", forward=False))
+MAY_FAIL_LATE = {Kind.COMPLETE_MULTIPART_UPLOAD, Kind.COPY_OBJECT}
+SHARE = 0.3
+SEED = 20261123
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)  # some two hundred stalls of a second, and back-off
+def test_everything_arrives_though_every_third_request_fails(scene: S3Scene) -> None:
+    """Right bytes, each of the last version, one object a name; nothing is stuck after `gc`.
+
+    From the first request on, so also those by which the service is tried out.
+    """
+    chance = random.Random(SEED)
+    expected: dict[str, tuple[str, bytes]] = {}
+    with scene.open() as spool:
+        for number in range(150):
+            content = chance.randbytes(chance.choice([0, 1, 1000, 100_000, MIB]))
+            name, overwrite = f"file-{number % 135}", number >= 135 or bool(number % 2)
+            source = scene.write("source", content)
+            expected[name] = spool.put_file(name, source, overwrite=overwrite), content
+        for number in range(5):
+            content = chance.randbytes(LARGE + number)
+            source = scene.write("source", content)
+            name = f"large-{number}"
+            expected[name] = spool.put_file(name, source, overwrite=bool(number % 2)), content
+        for number in range(10):
+            name, target = f"link-{number}", f"file-{number}"
+            maker = spool.put_symlink(target, name, overwrite=bool(number % 2))
+            expected[name] = maker, expected[target][1]
+    scene.proxy.decide = either(
+        share(SHARE, FAULTS + 3 * LATE, SEED, MAY_FAIL_LATE),
+        share(SHARE, FAULTS, SEED, set(Kind) - MAY_FAIL_LATE),
+    )
+    scene.proxy.decide, played = noted(scene.proxy.decide)
+    assert drained(scene, "--workers", "8", seconds=200) == 0, scene.log.read_text()
+    scene.proxy.decide = lambda _: None
+    assert set(played) == {*FAULTS, *LATE}
+    assert sum(played.values()) > 0.25 * len(scene.proxy.requests)
+    assert scene.names() == set(expected)
+    arrived = {name: (scene.owner(name), scene.read(name)) for name in expected}
+    assert arrived == expected
+    assert left_after_gc(scene) == []
+
+
+class Pressure:
+    """Complains once all workers are at it, as often as there are workers; then lets all pass."""
+
+    def __init__(self, scene: S3Scene, workers: int) -> None:
+        """Watch the puts of a scene."""
+        self._scene, self._workers = scene, workers
+        self._full = False
+        self.complaints = 0
+        self.after: list[int] = []  #: puts in flight at the start of each, since the last complaint
+
+    def __call__(self, request: Request) -> Fault | None:
+        """Decide."""
+        if request.kind != Kind.PUT_OBJECT or not is_own(request):
+            return None
+        busy = sum(one.status is None for one in self._scene.requests(Kind.PUT_OBJECT))
+        if not self._full:
+            self._full = busy == self._workers
+        elif self.complaints < self._workers:
+            self.complaints += 1
+            return SLOW_DOWN
+        else:
+            self.after.append(busy)
+        return Delay(0.2)
+
+
+def test_complaints_lower_the_requests_in_flight_and_success_raises_them(scene: S3Scene) -> None:
+    """Eight are in flight, at most half of that after eight complaints, and eight again later."""
+    workers, files = 8, 200
+    with scene.open() as spool:
+        for number in range(files):
+            spool.put_file(f"file-{number}", scene.write("source", b"x"), overwrite=False)
+    scene.proxy.decide = pressure = Pressure(scene, workers)
+    assert drained(scene, "--workers", str(workers)) == 0, scene.log.read_text()
+    assert pressure.complaints == workers
+    assert max(pressure.after[:4]) <= workers // 2
+    assert max(pressure.after) == workers
+    assert len(scene.names()) == files
+
+
+@pytest.mark.parametrize("fault", [StallBody(), StallBody(after=MIB), StallAnswer()], ids=str)
+def test_a_request_that_stalls_is_ended_and_made_again(scene: S3Scene, fault: Fault) -> None:
+    """After `stall_timeout`, which is a minute unless it is set as here."""
+    contents = {"whole": os.urandom(PART), "in-parts": os.urandom(LARGE)}
+    kinds = (Kind.PUT_OBJECT, Kind.UPLOAD_PART)
+    with scene.open() as spool:
+        for name, content in contents.items():
+            spool.put_file(name, scene.write("source", content), overwrite=True)
+    scene.proxy.decide = of_artifacts(either(*(first(kind, fault) for kind in kinds)))
+    assert drained(scene) == 0, scene.log.read_text()
+    for kind in kinds:
+        assert sum(one.status is None for one in scene.requests(kind)) == 1
+    assert {name: scene.read(name) for name in scene.names()} == contents
+
+
+def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
+    seaweed: S3Server,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its step is answered as failed; the worker that takes its place does the next one."""
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    place = Place.of(f"s3://{seaweed.make_bucket()}/runs", {"endpoint": proxy.endpoint})
+    artifact = Artifacts(tmp_path / "spool").of(b"content")
+    step = PutWhole("name", artifact.body, PutMode.OVERWRITE, artifact.meta)
+    proxy.decide = first(Kind.PUT_OBJECT, StallAnswer())
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    pool: WorkerPool[int] = WorkerPool(1, place, lock)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(pool_module, "time_limit", lambda *_: 5.0)
+            pool.submit(1, step)
+        answers = answers_of(pool)
+        assert answers[0].failure
+        assert answers[0].failure.error_class is ErrorClass.TRANSIENT
+        assert answers[0].failure.error.startswith("no progress")
+        pool.submit(2, step)
+        assert answers_of(pool)[0].value.size == len(artifact.content)
+    finally:
+        pool.stop()
+        os.close(lock)
