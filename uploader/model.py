@@ -59,7 +59,13 @@ class Receipt:
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that is stored."""
-        return asdict(self)
+        return {
+            "etag": self.etag,
+            "size": self.size,
+            "crc32c": self.crc32c,
+            "time": self.time,
+            "version": self.version,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_the_steps_are_in_the_order_that_survives_a_power_loss(
     note(os, "fsync", "fsync")
     note(os, "rename", "rename")
     note(place.spool._journal, "put", "commit")
-    note(Path, "unlink", "unlink")
+    note(os, "unlink", "unlink")
     place.spool.put_file("name", source, overwrite=True)
     in_order = ["copy", "fsync", "rename", "fsync", "commit"]
     assert steps[: len(in_order)] == in_order

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.uploads import make_upload
-from uploader.drain.schedule import LARGE_AT_ONCE, Room, part_places, pick
+from uploader.drain.schedule import LARGE_AT_ONCE, SMALL, Room, deal, part_places
 from uploader.drain.throttle import Throttle
 from uploader.model import Upload
 
-LARGE = 100
+LARGE = 32 << 20
 
 
 def is_large(upload: Upload) -> bool:
@@ -23,29 +23,60 @@ def uploads(*sizes: int) -> list[Upload]:
     return [make_upload(seq=seq, size=size) for seq, size in enumerate(sizes, start=1)]
 
 
-def picked(*sizes: int, count: int = 9, active: int = 0, smallest_first: bool = False) -> list[int]:
-    """Return the sizes that are picked of some."""
-    chosen = pick(uploads(*sizes), count, active, is_large, smallest_first=smallest_first)
-    return [upload.size or 0 for upload in chosen]
+def dealt(
+    *sizes: int, free: int = 9, active: int = 0, at_once: int = 1, smallest_first: bool = False
+) -> list[list[int]]:
+    """Return the sizes that each worker gets."""
+    hands = deal(
+        uploads(*sizes), free, active, is_large, at_once=at_once, smallest_first=smallest_first
+    )
+    return [[upload.size or 0 for upload in hand] for hand in hands]
 
 
-def test_uploads_are_picked_in_the_order_in_which_they_came() -> None:
+def test_uploads_are_dealt_in_the_order_in_which_they_came() -> None:
     """As many as there is room for."""
-    assert picked(3, 1, 2, count=2) == [3, 1]
+    assert dealt(3, 1, 2, free=2) == [[3], [1]]
+    assert dealt(3, 1, 2, free=0) == []
 
 
 def test_only_a_few_large_files_are_under_way_at_once() -> None:
     """So that each is finished soon; small ones go past those that wait."""
-    assert picked(100, 200, 300, 1, 2) == [100, 200, 1, 2]
-    assert picked(100, 1, active=LARGE_AT_ONCE) == [1]
-    assert picked(100, 200, 1, active=LARGE_AT_ONCE - 1) == [100, 1]
+    assert dealt(LARGE, LARGE, LARGE, 1, 2) == [[LARGE], [LARGE], [1], [2]]
+    assert dealt(LARGE, 1, active=LARGE_AT_ONCE) == [[1]]
+    assert dealt(LARGE, LARGE, 1, active=LARGE_AT_ONCE - 1) == [[LARGE], [1]]
 
 
 def test_with_a_deadline_the_smallest_go_first() -> None:
     """As many artifacts as possible arrive whole; of equals the older."""
-    assert picked(50, 200, 7, 7, 1, smallest_first=True, count=4) == [1, 7, 7, 50]
-    same = pick(uploads(7, 7), 1, 0, is_large, smallest_first=True)
+    assert dealt(50, LARGE, 7, 7, 1, smallest_first=True, free=4) == [[1], [7], [7], [50]]
+    (same,) = deal(uploads(7, 7), 1, 0, is_large, at_once=1, smallest_first=True)
     assert [upload.seq for upload in same] == [1]
+
+
+def test_small_uploads_go_to_a_worker_together() -> None:
+    """Spread over all workers first; what is not small goes alone."""
+    assert dealt(1, 2, 3, 4, 5, free=2, at_once=8) == [[1, 3, 5], [2, 4]]
+    assert dealt(1, 2, 3, free=4, at_once=8) == [[1], [2], [3]]
+    middle = SMALL + 1
+    assert dealt(1, middle, 2, 3, free=2, at_once=8) == [[middle], [1, 2, 3]]
+
+
+@given(
+    st.lists(st.sampled_from([1, SMALL, SMALL + 1, LARGE]), max_size=60),
+    st.integers(0, 6),
+    st.integers(1, 8),
+)
+def test_no_worker_gets_more_than_it_may(sizes: list[int], free: int, at_once: int) -> None:
+    """Nor is any upload dealt twice, nor a worker left idle that could have had one."""
+    hands = deal(uploads(*sizes), free, 0, is_large, at_once=at_once, smallest_first=False)
+    seqs = [upload.seq for hand in hands for upload in hand]
+    assert len(seqs) == len(set(seqs))
+    assert len(hands) <= free
+    assert all(hands)
+    assert all(len(hand) == 1 or max(one.size or 0 for one in hand) <= SMALL for hand in hands)
+    assert sum(len(hand) for hand in hands) <= free * at_once
+    startable = sum(size < LARGE for size in sizes) + min(LARGE_AT_ONCE, sizes.count(LARGE))
+    assert len(hands) == min(free, startable)
 
 
 rooms = st.builds(

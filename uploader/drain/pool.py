@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
-    from uploader.drain.steps import Step
+    from uploader.drain.steps import Batch, Step
     from uploader.place import Place
 
 Key = TypeVar("Key")
@@ -94,7 +94,7 @@ class WorkerPool(Generic[Key]):
             else:
                 worker.is_last = True
 
-    def submit(self, key: Key, step: Step) -> None:
+    def submit(self, key: Key, step: Step | Batch) -> None:
         """Give a step to a free worker; the caller keeps `busy` below `size`."""
         while True:
             worker = next((one for one in self._workers if one.key is None), None) or self._start()
@@ -151,7 +151,7 @@ class WorkerPool(Generic[Key]):
             self._memory = pace.new_memory()
         return Carried(self._memory)
 
-    def _time_limit(self, step: Step) -> float:
+    def _time_limit(self, step: Step | Batch) -> float:
         limit = self._place.options.max_bandwidth
         return time_limit(step, limit / self.size if limit else math.inf)
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from uploader.model import Upload
 
 LARGE_AT_ONCE = 2  #: large files under way
-WINDOW = 64  #: candidates looked at together; bounds memory whatever the backlog
+SMALL = 1 << 20  #: bytes up to which uploads go to a worker together
+SMALL_AT_ONCE = 32  #: of them to one worker; what a kill costs at most is their requests
+WINDOW = 256  #: candidates looked at together; bounds memory whatever the backlog
 DEADLINE_WINDOW = 256  #: the same with a deadline, where there is something to choose
 
 
@@ -43,25 +45,43 @@ def part_places(room: Room, *, small_waits: bool, parts_turn: bool) -> int:
     return max(0, min(room.free, room.limit - reserve - room.parts))
 
 
-def pick(
+def deal(
     candidates: Iterable[Upload],
-    count: int,
+    free: int,
     large_active: int,
     is_large: Callable[[Upload], bool],
     *,
+    at_once: int,
     smallest_first: bool,
-) -> list[Upload]:
-    """Return up to `count` of the candidates to start, in order."""
+) -> list[list[Upload]]:
+    """Return which candidates to start: for each of up to `free` workers one, or some small ones.
+
+    Args:
+        candidates: in the order in which they should start.
+        free: workers without a step.
+        large_active: large files under way.
+        is_large: tells whether an upload goes in parts.
+        at_once: small uploads that one worker may get together.
+        smallest_first: take them by size instead.
+    """
     ordered = list(candidates)
     if smallest_first:
         ordered.sort(key=lambda upload: (upload.size or 0, upload.seq))
-    picked: list[Upload] = []
+    alone: list[list[Upload]] = []
+    small: list[Upload] = []
     for upload in ordered:
-        if len(picked) == count:
+        hands = free - len(alone)
+        spare = hands - -(-len(small) // at_once)  # workers that no small one needs
+        if not spare and len(small) == hands * at_once:
             break
         if is_large(upload):
-            if large_active == LARGE_AT_ONCE:
-                continue
-            large_active += 1
-        picked.append(upload)
-    return picked
+            if spare and large_active < LARGE_AT_ONCE:
+                large_active += 1
+                alone.append([upload])
+        elif (upload.size or 0) <= SMALL:
+            if len(small) < hands * at_once:
+                small.append(upload)
+        elif spare:
+            alone.append([upload])
+    hands = min(free - len(alone), len(small))
+    return alone + [small[hand::hands] for hand in range(hands)]

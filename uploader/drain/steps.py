@@ -193,6 +193,18 @@ class Link(_Small):
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Several small steps for one worker: one message, and one commit, for all of them."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bytes they move."""
+        return sum(step.size for step in self.steps)
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a step was not done."""
 
@@ -210,11 +222,20 @@ class Answer:
     seconds: float = 0.0  #: that the worker was busy
 
 
-def time_limit(step: Step, share: float = math.inf) -> float:
+def answers_in(answer: Answer, count: int) -> list[Answer]:
+    """Return the answer to each of the `count` steps that went to a worker together."""
+    if count == 1 or answer.failure:  # the worker was lost, and all of them with it
+        return [answer] * count
+    return list(answer.value)
+
+
+def time_limit(step: Step | Batch, share: float = math.inf) -> float:
     """Return the seconds after which a step counts as stuck.
 
     `share` is what a limit leaves to each worker when all are busy, in bytes per second. A step
     waits for it with every try, and that is no fault of the step.
     """
+    if isinstance(step, Batch):
+        return sum(time_limit(one, share) for one in step.steps)
     patience = LINK_LIMIT if isinstance(step, Link) else TIME_LIMIT
     return patience + step.size / SLOWEST + TRIES_IN_STEP * step.size / share

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from uploader import clock
 from uploader.crashpoint import reached
-from uploader.drain import schedule
+from uploader.drain import schedule, steps
 from uploader.drain.active import ActiveUpload
 from uploader.drain.gate import Gate
 from uploader.drain.meter import Meter
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from uploader.model import Upload
     from uploader.spool.ownership import SupervisorLock
     from uploader.spool.spool import Spool
+
+Work: TypeAlias = "tuple[ActiveUpload | None, Step]"  #: a step, and the upload that it is of
 
 POLL = 0.05  #: seconds between looks at the database while there is work
 IDLE_POLL = 0.25  #: seconds between looks when there has been none for a while
@@ -101,7 +103,7 @@ class Supervisor:
         self._may_leave, self._on_tick = may_leave, on_tick
         self._options = spool.options
         self._limits = limits_of(spool.place)
-        self._pool: WorkerPool[tuple[ActiveUpload | None, Step]] = WorkerPool(
+        self._pool: WorkerPool[list[Work]] = WorkerPool(
             settings.workers, spool.place, lock.descriptor
         )
         self._throttle = Throttle(settings.workers)
@@ -170,18 +172,20 @@ class Supervisor:
             wanted = self._candidates or not self._tidying.finished
             step = self._gate.next_step() if wanted else None
             if step:
-                self._pool.submit((None, step), step)
+                self._pool.submit([(None, step)], step)
+            return
+        if not self._free:
             return
         for active in [one for one in self._active.values() if not one.has_part_ready]:
             self._hand_from(active, 1)
-        while self._room().free and (tidy := self._tidying.next_step()):
-            self._pool.submit((None, tidy), tidy)
+        while self._free and (tidy := self._tidying.next_step()):
+            self._pool.submit([(None, tidy)], tidy)
         places = schedule.part_places(
             self._room(), small_waits=bool(self._candidates), parts_turn=self._parts_turn
         )
         self._hand_parts(places)
         self._start_new()
-        self._hand_parts(self._room().free)
+        self._hand_parts(self._free)
 
     def _collect(self, timeout: float) -> None:
         """Record the answers that have come, all in one transaction."""
@@ -190,27 +194,33 @@ class Supervisor:
             return
         reached("supervisor.step-answered")
         with self._recorder.together():
-            for (active, step), answer in answers:
-                if active is not None:
-                    self._take(active, step, answer)
-                elif isinstance(step, Tidy):
-                    self._tidying.answered(step, answer)
-                else:
-                    self._gate.answered(answer)
-                    self._pool.use(self._spool.place)
+            for works, answer in answers:
+                self._take_all(works, steps.answers_in(answer, len(works)))
         self._look_at = 0.0
         self._report()
+
+    def _take_all(self, works: list[Work], answers: list[Answer]) -> None:
+        """Take what one worker answered."""
+        failures = {one.failure.error_class: one.failure for one in answers if one.failure}
+        if ErrorClass.THROTTLED in failures:
+            self._throttle.complained()
+        for (active, step), answer in zip(works, answers, strict=True):
+            if active is not None:
+                self._take(active, step, answer)
+            elif isinstance(step, Tidy):
+                self._tidying.answered(step, answer)
+            else:
+                self._gate.answered(answer)
+                self._pool.use(self._spool.place)
+        if ErrorClass.AUTH in failures and self._gate.open:
+            self._gate.shut(failures[ErrorClass.AUTH].error)
+            self._pool.renew()
 
     def _take(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
         active.answered(step, answer)
         if answer.failure is None:
             self._throttle.succeeded()
             self._meter.add(step.size)
-        elif answer.failure.error_class is ErrorClass.THROTTLED:
-            self._throttle.complained()
-        elif answer.failure.error_class is ErrorClass.AUTH:
-            self._gate.shut(answer.failure.error)
-            self._pool.renew()
         self._recorder.answer(active, step, answer)
         if active.settled:
             self._recorder.settle(active)
@@ -255,31 +265,33 @@ class Supervisor:
 
     def _start_new(self) -> None:
         """Start as many candidates as there are free workers, in one transaction."""
-        room = self._room()
-        if not room.free or not self._candidates:
+        if not self._free or not self._candidates:
             return
-        picked = schedule.pick(
+        hands = schedule.deal(
             [one for one in self._candidates if not self._tidying.concerns(one.seq)],
-            room.free,
+            self._free,
             sum(active.is_large for active in self._active.values()),
             self._is_large,
+            at_once=1 if self._throttle.lowered else schedule.SMALL_AT_ONCE,
             smallest_first=self._settings.deadline is not None,
         )
-        if not picked:
+        if not hands:
             return
-        chosen = {upload.seq for upload in picked}
-        self._candidates = deque(one for one in self._candidates if one.seq not in chosen)
-        for upload, item in self._ledger.start_all(picked):
+        chosen = [upload for hand in hands for upload in hand]
+        seqs = {upload.seq for upload in chosen}
+        self._candidates = deque(one for one in self._candidates if one.seq not in seqs)
+        for upload, item in self._ledger.start_all(chosen):
             self._active[upload.seq] = self._activated(upload, item)
-            self._hand_from(self._active[upload.seq], 1)
-            self._parts_turn = True
+        for hand in hands:
+            self._submit([self._active[one.seq] for one in hand if one.seq in self._active])
+        self._parts_turn = True
         reached("supervisor.started-upload")
 
     def _activated(self, upload: Upload, item: dict[str, object]) -> ActiveUpload:
         return ActiveUpload(
             upload=upload,
             item=item,
-            blob=str(self._spool.layout.blob(upload.id)),
+            blob=self._spool.layout.blob_path(upload.id),
             limits=self._limits,
             options=self._options,
             sent=self._ledger.parts(upload.seq) if upload.session else [],
@@ -296,16 +308,28 @@ class Supervisor:
     def _hand_from(self, active: ActiveUpload, count: int) -> int:
         """Hand out up to `count` steps of one upload, while workers are free. Return how many."""
         handed = 0
-        while handed < count and self._room().free and (step := active.next_step()):
-            self._pool.submit((active, step), step)
+        while handed < count and self._free and self._submit([active]):
             handed += 1
-            reached("supervisor.step-handed-out")
         return handed
+
+    def _submit(self, uploads: list[ActiveUpload]) -> bool:
+        """Give the next step of each upload to one free worker. Return whether there was any."""
+        works: list[Work] = [(one, step) for one in uploads if (step := one.next_step())]
+        if works:
+            given = tuple(step for _, step in works)
+            self._pool.submit(works, given[0] if len(given) == 1 else steps.Batch(given))
+            reached("supervisor.step-handed-out")
+        return bool(works)
+
+    @property
+    def _free(self) -> int:
+        """How many more steps, or batches, may be in flight."""
+        return max(0, min(self._throttle.limit, self._pool.size) - self._pool.busy)
 
     def _room(self) -> Room:
         limit = min(self._throttle.limit, self._pool.size)
         parts = sum(one.in_flight for one in self._active.values() if one.has_part_ready)
-        return Room(max(0, limit - self._pool.busy), limit, parts)
+        return Room(self._free, limit, parts)
 
     def _is_large(self, upload: Upload) -> bool:
         return ActiveUpload(upload, {}, "", self._limits, self._options).is_large

@@ -16,6 +16,11 @@ class Throttle:
         self._most = most
         self._successes = 0
 
+    @property
+    def lowered(self) -> bool:
+        """Whether fewer are allowed than at the beginning."""
+        return self.limit < self._most
+
     def complained(self) -> None:
         """Take note of a throttled step."""
         self.limit = max(1, self.limit // 2)

@@ -17,11 +17,13 @@ import select
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
 from uploader.crashpoint import reached
-from uploader.drain.steps import Answer, Failure
+from uploader.drain.steps import Answer, Batch, Failure
 from uploader.errors import AuthError, ErrorClass, SessionLostError, StoreError
 from uploader.policy import try_in_step
 from uploader.store.opening import open_store
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from uploader.drain.steps import Step
     from uploader.place import Place
     from uploader.store.base import ObjectStore
+
+WIDEST = 8  #: steps of a batch at a time
+PATIENT = 4.0  #: times the CPU's seconds that a batch takes when it mostly waits for the service
+SLOW = 0.005  #: seconds a step above which threads are worth what they cost
 
 OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 
@@ -64,17 +70,51 @@ class Worker:
         self._place = place
         self._pace = pace
         self._store: ObjectStore | None = None
+        self._refused: Failure | None = None  #: for want of credentials, in this step or batch
+        self._width = 1  #: steps of a batch at a time
 
-    def answer(self, step: Step) -> Answer:
-        """Do a step; whatever goes wrong is answered, never raised."""
+    def answer(self, step: Step | Batch) -> Answer:
+        """Do a step, or all of a batch; whatever goes wrong is answered, never raised."""
         begun = time.monotonic()
+        if isinstance(step, Batch):
+            answer = Answer(self._all(step.steps), seconds=time.monotonic() - begun)
+        else:
+            answer = self._one(step)
+        if self._refused:
+            self._close()
+        return answer
+
+    def _all(self, steps: tuple[Step, ...]) -> list[Answer]:
+        """Do the steps one after another, or some at a time where the service takes its time."""
+        begun, cpu = time.monotonic(), time.process_time()
+        if self._width == 1:
+            answers = [self._one(step) for step in steps]
+        else:
+            with suppress(StoreError):  # each step would say it again
+                self._opened()
+            with ThreadPoolExecutor(self._width) as threads:
+                answers = list(threads.map(self._one, steps))
+        self._adapt(time.monotonic() - begun, time.process_time() - cpu, len(steps))
+        return answers
+
+    def _adapt(self, seconds: float, cpu: float, count: int) -> None:
+        """Do more at a time if a batch of `count` steps mostly waited, fewer if it did not."""
+        if seconds > PATIENT * cpu and seconds * self._width > SLOW * count:
+            self._width = min(WIDEST, 2 * self._width)
+        elif seconds < PATIENT * cpu / 2:
+            self._width = max(1, self._width // 2)
+
+    def _one(self, step: Step) -> Answer:
+        begun = time.monotonic()
+        if self._refused:  # as the rest of the batch would be
+            return Answer(failure=self._refused)
         reached("worker.step-begun")
         try:
             value = try_in_step(lambda: step.perform(self._opened()))
         except StoreError as error:
-            if isinstance(error, AuthError):
-                self._close()
             failure = Failure(error.error_class, str(error), isinstance(error, SessionLostError))
+            if isinstance(error, AuthError):
+                self._refused = failure
             return Answer(failure=failure, seconds=time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001  a bug: the upload must not be lost for it
             _log.exception("step failed in an unforeseen way: %s", type(step).__name__)
@@ -89,6 +129,7 @@ class Worker:
         return self._store
 
     def _close(self) -> None:
+        self._refused = None
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -75,6 +75,7 @@ class Layout:
         self.root = root
         self.database = root / "spool.db"
         self.blobs = root / "blobs"
+        self._blobs = str(self.blobs)
         self.staging = root / "staging"
         self.agent_log = root / "agent.log"
         self.init_lock = root / "init.lock"
@@ -83,7 +84,11 @@ class Layout:
 
     def blob(self, upload_id: str) -> Path:
         """Return where an upload's bytes are once it is committed."""
-        return self.blobs / upload_id[-2:] / upload_id
+        return Path(self.blob_path(upload_id))
+
+    def blob_path(self, upload_id: str) -> str:
+        """Return the same as text, which costs a tenth."""
+        return f"{self._blobs}/{upload_id[-2:]}/{upload_id}"
 
     def staged(self, upload_id: str) -> Path:
         """Return where an upload's bytes are while they are copied."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,10 @@ class Ledger:
         """
         with self._journal.transaction():
             return [
-                (self.upload(upload.seq), self._journal.take(upload.seq))
+                (
+                    replace(upload, state=State.ACTIVE, not_before=0.0),
+                    self._journal.take(upload.seq),
+                )
                 for upload in uploads
                 if self._move("start", seq=upload.seq)
             ]

@@ -127,9 +127,11 @@ def stage(layout: Layout, source: Source, upload_id: str) -> Staged:
 
 def discard(layout: Layout, upload_id: str) -> None:
     """Remove an upload's bytes, wherever its copy had got to."""
-    for path in (layout.staged(upload_id), layout.blob(upload_id)):
+    try:
+        os.unlink(layout.blob_path(upload_id))
+    except FileNotFoundError:
         with suppress(FileNotFoundError):
-            path.unlink()
+            layout.staged(upload_id).unlink()
 
 
 def is_abandoned(path: str) -> bool:

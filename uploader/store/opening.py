@@ -30,7 +30,7 @@ def limits_of(place: Place) -> Limits:
 
 
 def home_of(place: Place) -> str:
-    """Return the module whose import makes an opening quick: it loads the SDK."""
+    """Return the module whose import makes openings quick in processes forked after it."""
     return _HOMES[place.destination.scheme]
 
 
@@ -47,4 +47,4 @@ def _open_s3(place: Place) -> ObjectStore:
 
 
 _OPENERS = {"file": _open_local, "s3": _open_s3}
-_HOMES = {"file": "uploader.store.local", "s3": "uploader.store.s3.store"}
+_HOMES = {"file": "uploader.store.local", "s3": "uploader.store.s3.warm"}

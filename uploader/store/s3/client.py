@@ -15,8 +15,10 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.handlers import add_expect_header
+from botocore.loaders import create_loader
 
 from uploader.errors import AuthError
 from uploader.store.s3.errors import classified
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10.0  #: seconds
 CONNECTIONS = 4  #: a worker sends one request at a time; listing and reading may overlap with it
+#: What botocore reads of the API, kept for all clients of a process: a client takes 0.02 s with it,
+#: and 0.13 s without.
+MODELS = create_loader(os.environ.get("AWS_DATA_PATH"))
 FALLBACK_REGION = "us-east-1"  #: what services that have no regions call themselves
 
 
@@ -42,7 +47,9 @@ def make_client(place: Place) -> tuple[Any, Wire | None]:
     region = place.setting("region", os.environ)
     certificates = place.setting("ca_bundle", os.environ)
     with classified("open", place.url):
-        session = boto3.Session(profile_name=options.profile)
+        core = botocore.session.get_session()
+        core.register_component("data_loader", MODELS)
+        session = boto3.Session(botocore_session=core, profile_name=options.profile)
         if endpoint and not region and not session.region_name:
             region = FALLBACK_REGION
         client = session.client(
