@@ -243,7 +243,10 @@ def test_a_bad_destination_is_a_value_error(tmp_path: pathlib.Path, url: str) ->
         ({"parts": 3}, "no such option: parts; there are: .*part_size"),
         ({"part_size": "many"}, "option part_size: not a size"),
         ({"max_attempts": 0}, "option max_attempts: must be at least 1"),
-        ({"symlink_mode": "hard"}, "option symlink_mode: write one of pointer, copy, native, not 'hard'"),
+        (
+            {"symlink_mode": "hard"},
+            "option symlink_mode: write one of pointer, copy, native, not 'hard'",
+        ),
     ],
 )
 def test_a_bad_option_is_a_value_error(
