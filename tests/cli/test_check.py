@@ -206,7 +206,8 @@ def test_a_bucket_that_is_not_there_is_told(check: Check, ministack: S3Server) -
     found = check("s3://no-such-bucket/runs", "--endpoint", ministack.endpoint)
     finding = found.of("bucket and credentials")
     assert (found.code, finding["verdict"]) == (5, "refused")
-    assert f"no bucket no-such-bucket at {ministack.endpoint}: make it" in finding["detail"]
+    assert f"no bucket no-such-bucket at {ministack.endpoint}" in finding["detail"]
+    assert finding["advice"] == "make it, or correct the destination"
 
 
 def test_a_service_that_cannot_be_reached_is_told(check: Check, s3: S3Shell) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -248,7 +249,7 @@ def test_complaints_lower_the_requests_in_flight_and_success_raises_them(scene: 
     assert drained(scene, "--workers", str(workers)) == 0, scene.log.read_text()
     assert pressure.complaints == workers
     assert max(pressure.after[:4]) <= workers // 2
-    assert max(pressure.after) == workers
+    assert max(pressure.after) >= workers  # more where a worker does several of a batch
     assert len(scene.names()) == files
 
 
@@ -281,6 +282,8 @@ def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
     step = PutWhole("name", artifact.body, PutMode.OVERWRITE, artifact.meta)
     proxy.decide = first(Kind.PUT_OBJECT, StallAnswer())
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    # One of an earlier test does not know the credentials.
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # as CPython's tests do
     pool: WorkerPool[int] = WorkerPool(1, place, lock)
     try:
         with monkeypatch.context() as patch:

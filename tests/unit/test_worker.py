@@ -10,7 +10,7 @@ import pytest
 
 from uploader.drain.steps import Answer, Batch, Failure, answers_in
 from uploader.drain.worker import WIDEST, Worker
-from uploader.errors import AuthError, ErrorClass, PermanentError
+from uploader.errors import AuthError, ErrorClass, PermanentError, ThrottledError
 from uploader.place import Place
 from uploader.store.base import ObjectStore
 
@@ -68,13 +68,22 @@ def test_each_step_of_a_batch_is_answered_in_its_place(worker: Worker, width: in
 
 
 def test_without_credentials_the_rest_of_a_batch_is_not_tried(worker: Worker) -> None:
-    """It must fail as well; afterwards a new store has a new client."""
-    all_of(worker, Say(1))
+    """It would fail as well; afterwards a new store has a new client."""
+    all_of(worker, Say(1), Say(2))
     before = worker._store
     answers = all_of(worker, Say(1), Say(2, AuthError("expired")), Say(3))
-    assert [one.failure and one.failure.error for one in answers] == [None, "expired", "expired"]
+    assert [one.failure and one.failure.error for one in answers] == [None, "expired", None]
+    assert [one.untried for one in answers] == [False, False, True]
     assert worker.answer(Say(4)).value == 4
     assert worker._store is not before
+
+
+def test_a_service_that_asks_for_less_is_not_sent_the_rest_of_a_batch(worker: Worker) -> None:
+    """The supervisor hands it out again, with fewer at a time; no attempt is used up for it."""
+    answers = all_of(worker, Say(1), Say(2, ThrottledError("SlowDown")), Say(3), Say(4))
+    assert [one.untried for one in answers] == [False, False, True, True]
+    assert answers[1].failure
+    assert [one.value for one in all_of(worker, Say(5), Say(6))] == [5, 6]
 
 
 def test_a_batch_that_mostly_waits_is_done_several_at_a_time(worker: Worker) -> None:

@@ -92,6 +92,8 @@ class ActiveUpload:
         self.in_flight -= 1
         if not isinstance(step, steps.PutPart):
             self._waits_alone = False
+        if answer.untried:
+            return
         if answer.failure:
             if isinstance(step, steps.PutPart):
                 self._todo.appendleft(step.part)

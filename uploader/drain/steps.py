@@ -219,6 +219,7 @@ class Answer:
 
     value: Any = None
     failure: Failure | None = None
+    untried: bool = False  #: it was one of a batch, whose rest had to be left
     seconds: float = 0.0  #: that the worker was busy
 
 

@@ -218,6 +218,8 @@ class Supervisor:
 
     def _take(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
         active.answered(step, answer)
+        if answer.untried:
+            return
         if answer.failure is None:
             self._throttle.succeeded()
             self._meter.add(step.size)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from uploader.crashpoint import reached
 from uploader.drain.steps import Answer, Batch, Failure
-from uploader.errors import AuthError, ErrorClass, SessionLostError, StoreError
+from uploader.errors import ErrorClass, SessionLostError, StoreError
 from uploader.policy import try_in_step
 from uploader.store.opening import open_store
 from uploader.store.pace import Pace
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 WIDEST = 8  #: steps of a batch at a time
 PATIENT = 4.0  #: times the CPU's seconds that a batch takes when it mostly waits for the service
 SLOW = 0.005  #: seconds a step above which threads are worth what they cost
+
+#: What the rest of a batch would only meet again, or is asked to wait for.
+_ENDS_A_BATCH = (ErrorClass.AUTH, ErrorClass.THROTTLED)
 
 OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 
@@ -70,7 +73,7 @@ class Worker:
         self._place = place
         self._pace = pace
         self._store: ObjectStore | None = None
-        self._refused: Failure | None = None  #: for want of credentials, in this step or batch
+        self._over: ErrorClass | None = None  #: why the rest of a batch is not tried
         self._width = 1  #: steps of a batch at a time
 
     def answer(self, step: Step | Batch) -> Answer:
@@ -80,8 +83,9 @@ class Worker:
             answer = Answer(self._all(step.steps), seconds=time.monotonic() - begun)
         else:
             answer = self._one(step)
-        if self._refused:
+        if self._over is ErrorClass.AUTH:
             self._close()
+        self._over = None
         return answer
 
     def _all(self, steps: tuple[Step, ...]) -> list[Answer]:
@@ -106,15 +110,15 @@ class Worker:
 
     def _one(self, step: Step) -> Answer:
         begun = time.monotonic()
-        if self._refused:  # as the rest of the batch would be
-            return Answer(failure=self._refused)
+        if self._over:
+            return Answer(untried=True)
         reached("worker.step-begun")
         try:
             value = try_in_step(lambda: step.perform(self._opened()))
         except StoreError as error:
             failure = Failure(error.error_class, str(error), isinstance(error, SessionLostError))
-            if isinstance(error, AuthError):
-                self._refused = failure
+            if error.error_class in _ENDS_A_BATCH:
+                self._over = error.error_class
             return Answer(failure=failure, seconds=time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001  a bug: the upload must not be lost for it
             _log.exception("step failed in an unforeseen way: %s", type(step).__name__)
@@ -129,7 +133,6 @@ class Worker:
         return self._store
 
     def _close(self) -> None:
-        self._refused = None
         if self._store is not None:
             self._store.close()
             self._store = None
