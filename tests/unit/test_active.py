@@ -306,7 +306,7 @@ def test_what_arrived_before_the_cancellation_has_arrived() -> None:
 def test_a_step_that_was_not_tried_is_the_next_again() -> None:
     """The rest of a batch that had to be left: no failure, and no attempt used up."""
     active = active_file(SMALL)
-    step = next_of(active, PutWhole)
+    step = next_of(active, steps.PutWhole)
     active.answered(step, Answer(untried=True))
     assert not active.settled
-    assert next_of(active, PutWhole) == step
+    assert next_of(active, steps.PutWhole) == step
