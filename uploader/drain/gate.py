@@ -53,7 +53,7 @@ class Gate:
         if self.open:
             self.open, self._patient, self._failures = False, True, 1
             self.complaint = why
-            self._wait(why)
+            self._wait(why, "does not let us write")
 
     def answered(self, answer: Answer) -> None:
         """Take the destination's answer."""
@@ -71,12 +71,13 @@ class Gate:
         if failure.error_class in _REFUSALS and not self._patient:
             self.refused = failure.error
             return
-        self._wait(failure.error)
+        refuses = failure.error_class in _REFUSALS
+        self._wait(failure.error, "does not let us write" if refuses else "cannot be asked")
 
-    def _wait(self, why: str) -> None:
+    def _wait(self, why: str, how: str) -> None:
         delay = RetryPolicy().delay(ErrorClass.AUTH, self._failures)
         self._ask_at = clock.monotonic() + delay
         _log.warning(
-            "the destination %s does not let us write: %s. Nothing is lost; asking again in %.0f s",
-            self._spool.destination, why, delay,
+            "the destination %s %s: %s. Nothing is lost; asking again in %.0f s",
+            self._spool.destination, how, why, delay,
         )  # fmt: skip
