@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 Work: TypeAlias = "tuple[ActiveUpload | None, Step]"  #: a step, and the upload that it is of
 
 POLL = 0.05  #: seconds between looks at the database while there is work
-IDLE_POLL = 0.25  #: seconds between looks when there has been none for a while
+IDLE_POLL = 0.4  #: seconds between looks when there has been none for a while
 LOOK_AGAIN = 0.5  #: seconds after which a retry that fell due is noticed
 LET_GO = 15.0  #: seconds without work after which the workers are let go
 UPKEEP = 3600.0  #: seconds between sweeps and reaps of a long-lived agent
@@ -154,14 +154,15 @@ class Supervisor:
         if self._is_working():
             self._busy_at = clock.monotonic()
         elif self._settings.until_empty:
-            return None if self._ledger.live() else Ending.EMPTY
+            return None if self._ledger.live() or self._is_untidy() else Ending.EMPTY
         elif self._may_leave(clock.monotonic() - self._busy_at):
             return Ending.IDLE
         return None
 
     def _is_working(self) -> bool:
-        if self._active or self._pool.busy:
-            return True
+        return bool(self._active or self._pool.busy or not self._tidying.finished)
+
+    def _is_untidy(self) -> bool:
         self._tidying.look()
         return not self._tidying.finished
 
@@ -251,8 +252,10 @@ class Supervisor:
                 if seq in self._active:
                     self._active[seq].cancelling = True
         self._settle_idle_cancellations()
+        if not changed and now < self._look_at:
+            return
         self._tidying.look()
-        if not self._candidates and (changed or now >= self._look_at):
+        if not self._candidates:
             window = schedule.DEADLINE_WINDOW if self._settings.deadline else schedule.WINDOW
             wall = clock.now()
             self._candidates.extend(self._ledger.startable(wall, wall + MAX_DELAY, window))
