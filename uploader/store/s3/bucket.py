@@ -102,8 +102,8 @@ class Bucket:
         Raises:
             DamagedError: the body is not what was logged; its end was not sent.
         """
-        if self._wire:
-            return self._by_wire("PUT", operation, key, parameters, body)
+        if wire := self._wire:
+            return self._by_wire(wire, operation, key, parameters, body)
         reader = BodyReader(body)
         try:
             return self.ask(operation, key, Body=reader, **parameters)
@@ -123,8 +123,8 @@ class Bucket:
         """
         try:
             parameters["ChecksumMode"] = "ENABLED"
-            if self._wire:
-                return self._by_wire("HEAD", "head_object", key, parameters)
+            if wire := self._wire:
+                return self._by_wire(wire, "head_object", key, parameters)
             return self.ask("head_object", key, **parameters)
         except PermanentError as error:
             if isinstance(error, NotFoundError) or status_of(error) not in _UNEXPLAINED:
@@ -173,23 +173,27 @@ class Bucket:
 
     def _by_wire(
         self,
-        method: str,
+        wire: Wire,
         operation: str,
         key: str,
         parameters: dict[str, Any],
         body: Body | None = None,
     ) -> dict[str, Any]:
-        """Make a request past the SDK; what only that can deal with is its own from then on."""
-        assert self._wire  # noqa: S101  the callers looked
+        """Make a request past the SDK; what only that can deal with is its own from then on.
+
+        With a body it is a PUT, without a HEAD.
+        """
         called = _OPERATIONS[operation]
         headers, query = self._dialect.request(called, parameters)
         if body:
             headers["content-length"] = str(body.size)
         with classified(called, self.url(key)):
-            said = self._wire.request(method, key, query, headers, held_back(body) if body else ())
+            said = wire.request(
+                "PUT" if body else "HEAD", key, query, headers, held_back(body) if body else ()
+            )
             if said.status in _ELSEWHERE or b"AuthorizationHeaderMalformed" in said.body:
-                self._wire.close()
-                self._wire = None
+                self._wire = None  # another thread may still be at it
+                wire.close()
                 if body:
                     return self.send(operation, key, body, **parameters)
                 return self.head(key, **parameters)

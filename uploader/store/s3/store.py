@@ -161,7 +161,9 @@ class S3Store:
                 key,
                 UploadId=session,
                 MultipartUpload={
-                    "Parts": [{"PartNumber": part.number, "ETag": part.mark} for part in parts]
+                    "Parts": [
+                        {"PartNumber": part.number, "ETag": f'"{part.mark}"'} for part in parts
+                    ]
                 },
                 **condition,
                 **(checksum if self._names.can.whole_crc32c and meta.crc32c is not None else {}),

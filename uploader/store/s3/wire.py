@@ -100,8 +100,8 @@ class Wire:
 
     def close(self) -> None:
         """Let go of all connections."""
-        while self._idle:
-            self._idle.pop().close()
+        while connection := self._taken():
+            connection.close()
 
     def _exchange(self, method: str, head: bytes, body: Iterable[bytes]) -> Answer:
         connection = self._connected()
@@ -119,8 +119,7 @@ class Wire:
         return answer
 
     def _connected(self) -> socket.socket:
-        while self._idle:
-            connection = self._idle.pop()
+        while connection := self._taken():
             if not _is_closed(connection):
                 return connection
             connection.close()
@@ -131,6 +130,13 @@ class Wire:
         if self._tls is None:
             return plain
         return self._tls.wrap_socket(plain, server_hostname=self._address[0])
+
+    def _taken(self) -> socket.socket | None:
+        """Take a connection that nobody uses; threads may ask at once."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
 
 def _send(connection: socket.socket, head: bytes, body: Iterable[bytes]) -> OSError | None:
