@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import secrets
 from contextlib import suppress
@@ -36,6 +35,7 @@ from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
+from uploader.store.s3.answers import base64_of
 from uploader.store.s3.errors import classified, code_of, status_of
 from uploader.store.s3.reader import md5_of
 
@@ -146,7 +146,7 @@ class Probe:
             yield refusal("head", error)
 
     def _checksums(self) -> Iterator[Finding]:
-        wrong = {"ChecksumCRC32C": _base64(crc32c(TEXT) ^ 1)}
+        wrong = {"ChecksumCRC32C": base64_of(crc32c(TEXT) ^ 1)}
         if self._can.crc32c and not self._tried(lambda: self._put_object(self._key, **wrong)):
             self._can = replace(self._can, crc32c=False)
             self._tried(lambda: self._put_object(self._key))
@@ -286,12 +286,12 @@ class Probe:
             "create_multipart_upload", key, **kind, **self._with.of_object(_meta(TEXT))
         )["UploadId"]
         try:
-            checked = {"ChecksumCRC32C": _base64(crc32c(TEXT) ^ wrong)} if wrong else {}
+            checked = {"ChecksumCRC32C": base64_of(crc32c(TEXT) ^ wrong)} if wrong else {}
             part = self._bucket.ask(
                 "upload_part", key, UploadId=session, PartNumber=1, Body=TEXT,
                 **{**self._checked(whole), **checked}, **self._with.of_bytes,
             )  # fmt: skip
-            sums = {"ChecksumCRC32C": _base64(crc32c(TEXT)), "ChecksumType": "FULL_OBJECT"}
+            sums = {"ChecksumCRC32C": base64_of(crc32c(TEXT)), "ChecksumType": "FULL_OBJECT"}
             self._bucket.ask(
                 "complete_multipart_upload", key, UploadId=session,
                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
@@ -324,7 +324,7 @@ class Probe:
     @staticmethod
     def _checked(by_crc32c: bool) -> dict[str, str]:
         if by_crc32c:
-            return {"ChecksumCRC32C": _base64(crc32c(TEXT))}
+            return {"ChecksumCRC32C": base64_of(crc32c(TEXT))}
         return {"ContentMD5": md5_of(Body.of_bytes(TEXT))}
 
     # -- outcomes -------------------------------------------------------------------------------
@@ -395,7 +395,3 @@ def _explain(bucket: Bucket, arguments: Arguments) -> None:
 
 def _meta(data: bytes | None) -> ObjectMeta:
     return ObjectMeta("probe", len(data or b""), None, None, "", 0)
-
-
-def _base64(value: int) -> str:
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
