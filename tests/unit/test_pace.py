@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from uploader.checksum import crc32c
 from uploader.drain import steps
 from uploader.drain.steps import TakeChecksum, time_limit
 from uploader.errors import DamagedError
-from uploader.model import Part, PutMode
+from uploader.model import Part, PutMode, SymlinkMode
 from uploader.policy import TRIES_IN_STEP
 from uploader.store import pace as pace_module
 from uploader.store.base import ObjectMeta
@@ -205,3 +206,25 @@ def test_a_step_may_take_the_time_that_its_share_of_the_limit_asks_for() -> None
     plain = steps.TIME_LIMIT + step.size / steps.SLOWEST
     assert time_limit(step) == time_limit(step, math.inf) == plain
     assert time_limit(step, 16 << 10) == plain + TRIES_IN_STEP * 4096
+
+
+def test_threads_of_one_worker_book_their_turns_one_after_another(memory: int) -> None:
+    """A record lock does not keep them apart: two would book the same turn, and send too fast."""
+    waits: list[float] = []
+    pace = Pace(RATE, memory, now=lambda: 100.0, sleep=waits.append)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(pace.take, [1] * 4000))
+    assert round(max(waits), 6) == 3999 / RATE
+    assert len(set(waits)) == 3999  # the first waits for nothing
+
+
+def test_only_a_copy_inside_the_store_may_take_hours() -> None:
+    """A pointer is a small object like any other."""
+    meta = ObjectMeta("a" * 32, 0, None, None, "", 0)
+    limits = {
+        form: time_limit(steps.Link("target", "name", PutMode.OVERWRITE, form, meta))
+        for form in (None, *SymlinkMode)
+    }
+    assert {form for form, limit in limits.items() if limit > steps.TIME_LIMIT} == {
+        SymlinkMode.COPY
+    }

@@ -61,6 +61,13 @@ def test_small_uploads_go_to_a_worker_together() -> None:
     assert dealt(1, middle, 2, 3, free=2, at_once=8) == [[middle], [1, 2, 3]]
 
 
+def test_a_symlink_goes_alone() -> None:
+    """It may be a copy that takes the store its time; no small file waits for it."""
+    small, link, other = (make_upload(seq=seq, size=size) for seq, size in enumerate((1, None, 2)))
+    hands = deal([small, link, other], 2, 0, is_large, at_once=8, smallest_first=False)
+    assert [[upload.seq for upload in hand] for hand in hands] == [[1], [0, 2]]
+
+
 @given(
     st.lists(st.sampled_from([1, SMALL, SMALL + 1, LARGE]), max_size=60),
     st.integers(0, 6),

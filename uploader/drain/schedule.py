@@ -23,7 +23,6 @@ LARGE_AT_ONCE = 2  #: large files under way
 SMALL = 1 << 20  #: bytes up to which uploads go to a worker together
 SMALL_AT_ONCE = 32  #: of them to one worker; what a kill costs at most is their requests
 WINDOW = 256  #: candidates looked at together; bounds memory whatever the backlog
-DEADLINE_WINDOW = 256  #: the same with a deadline, where there is something to choose
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ def deal(
     at_once: int,
     smallest_first: bool,
 ) -> list[list[Upload]]:
-    """Return which candidates to start: for each of up to `free` workers one, or some small ones.
+    """Return which candidates to start: for each of up to `free` workers one, or some small files.
+
+    A symlink goes alone: it may be a copy that takes the store its time.
 
     Args:
         candidates: in the order in which they should start.
@@ -78,7 +79,7 @@ def deal(
             if spare and large_active < LARGE_AT_ONCE:
                 large_active += 1
                 alone.append([upload])
-        elif (upload.size or 0) <= SMALL:
+        elif upload.size is not None and upload.size <= SMALL:
             if len(small) < hands * at_once:
                 small.append(upload)
         elif spare:

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uploader import checksum
+from uploader.model import SymlinkMode
 from uploader.policy import TRIES_IN_STEP
 from uploader.store import alias
 from uploader.store.body import CHUNK, open_blob
 
 if TYPE_CHECKING:
     from uploader.errors import ErrorClass
-    from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
+    from uploader.model import Part, PutMode, Receipt, SentPart
     from uploader.place import Capabilities
     from uploader.store.base import ObjectMeta, ObjectStore
     from uploader.store.body import Body
 
 TIME_LIMIT = 300.0  #: seconds that any step may take, and
-LINK_LIMIT = 6 * 3600.0  #: seconds for a symlink, which may be a copy of 5 TiB inside the store
+COPY_LIMIT = 6 * 3600.0  #: seconds for a copy inside the store, which may be of 5 TiB
 SLOWEST = 256 << 10  #: bytes per second below which a transfer counts as stuck
 
 
@@ -238,5 +239,6 @@ def time_limit(step: Step | Batch, share: float = math.inf) -> float:
     """
     if isinstance(step, Batch):
         return sum(time_limit(one, share) for one in step.steps)
-    patience = LINK_LIMIT if isinstance(step, Link) else TIME_LIMIT
+    copies = isinstance(step, Link) and step.form is SymlinkMode.COPY
+    patience = COPY_LIMIT if copies else TIME_LIMIT
     return patience + step.size / SLOWEST + TRIES_IN_STEP * step.size / share

@@ -212,7 +212,8 @@ class Supervisor:
                 self._tidying.answered(step, answer)
             else:
                 self._gate.answered(answer)
-                self._pool.use(self._spool.place)
+                if answer.value is not None:  # found out just now: nothing else is under way yet
+                    self._pool.use(self._spool.place)
         if ErrorClass.AUTH in failures and self._gate.open:
             self._gate.shut(failures[ErrorClass.AUTH].error)
             self._pool.renew()
@@ -256,9 +257,8 @@ class Supervisor:
             return
         self._tidying.look()
         if not self._candidates:
-            window = schedule.DEADLINE_WINDOW if self._settings.deadline else schedule.WINDOW
             wall = clock.now()
-            self._candidates.extend(self._ledger.startable(wall, wall + MAX_DELAY, window))
+            self._candidates.extend(self._ledger.startable(wall, wall + MAX_DELAY, schedule.WINDOW))
             self._look_at = now + LOOK_AGAIN
 
     def _settle_idle_cancellations(self) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -52,9 +53,10 @@ class Pace:
     ) -> None:
         """Send at most `rate` bytes per second, all together; `memory` is of `new_memory`.
 
-        A record lock is its process's: threads of one process would not keep each other out.
+        A record lock is its process's, so the threads of one keep each other out by another.
         """
         self._rate, self._memory = rate, memory
+        self._threads = threading.Lock()
         self._now, self._sleep = now, sleep
 
     @property
@@ -79,8 +81,9 @@ class Pace:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.lockf(self._memory, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._memory, fcntl.LOCK_UN)
+        with self._threads:
+            fcntl.lockf(self._memory, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._memory, fcntl.LOCK_UN)

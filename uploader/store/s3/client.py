@@ -22,13 +22,12 @@ from botocore.loaders import create_loader
 
 from uploader.errors import AuthError
 from uploader.store.s3.errors import classified
-from uploader.store.s3.wire import Wire
+from uploader.store.s3.wire import CONNECT_TIMEOUT, Wire
 
 if TYPE_CHECKING:
     from uploader.config import Options
     from uploader.place import Place
 
-CONNECT_TIMEOUT = 10.0  #: seconds
 CONNECTIONS = 4  #: a worker sends one request at a time; listing and reading may overlap with it
 #: What botocore reads of the API, kept for all clients of a process: a client takes 0.02 s with it,
 #: and 0.13 s without.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Bytes handed to the socket at a time. Each is given the connect timeout: urllib3 sets the read
 #: timeout only after the body, and `socket.sendall` counts for all that it was given. So this
-#: divided by `client.CONNECT_TIMEOUT` is the slowest line (6 KiB/s) that is not taken for a stall.
+#: divided by `wire.CONNECT_TIMEOUT` is the slowest line (6 KiB/s) that is not taken for a stall.
 PORTION = 64 << 10
 
 

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from uploader.store.s3.arguments import Arguments
     from uploader.store.s3.bucket import Bucket
 
-ABORTS = (
-    5  #: a part that was on its way can arrive after an abort: it is repeated until none is left
-)
+#: Times at most: a part that was on its way can arrive after an abort, which is then repeated.
+ABORTS = 5
 
 
 def parts_of(bucket: Bucket, key: str, session: str, arguments: Arguments) -> set[SentPart]:
