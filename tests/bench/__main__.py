@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import backlog, blocking, drain, imports, s3
+from tests.bench import backlog, blocking, drain, imports, s3, start
 from tests.bench.seeding import NAME_NUMBERS
 from uploader.spool.layout import file_system_of
 
@@ -58,6 +58,10 @@ def _imports(folder: Path, arguments: argparse.Namespace) -> Result:
     return imports.run(arguments.rounds or imports.ROUNDS)
 
 
+def _start(folder: Path, arguments: argparse.Namespace) -> Result:
+    return start.run(folder, arguments.rounds or start.ROUNDS)
+
+
 def _drain(folder: Path, arguments: argparse.Namespace) -> Result:
     rounds = arguments.rounds or drain.ROUNDS
     return drain.run(folder, rounds, arguments.workers, arguments.share)
@@ -72,6 +76,7 @@ BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "blocking": _blocking,
     "backlog": _backlog,
     "imports": _imports,
+    "start": _start,
     "drain": _drain,
     "s3": _s3,
 }
