@@ -46,7 +46,8 @@ def main() -> int:
 
 def _blocking(folder: Path, arguments: argparse.Namespace) -> Result:
     sizes = arguments.size or list(blocking.ROUNDS)
-    return blocking.run(folder, sizes, arguments.rounds, written=arguments.written)
+    kinds = arguments.on or list(blocking.FILE_SYSTEMS)
+    return blocking.run(folder, sizes, arguments.rounds, kinds, written=arguments.written)
 
 
 def _backlog(folder: Path, arguments: argparse.Namespace) -> Result:
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often each peer has its turn")
     group = parser.add_argument_group("blocking")
     group.add_argument("--size", type=_size, action="append", help="64K, 16M, 1G; repeatable")
+    group.add_argument("--on", choices=blocking.FILE_SYSTEMS, action="append", help="repeatable")
     group.add_argument("--written", action="store_true", help="sources are dirty, not only cached")
     group = parser.add_argument_group("backlog")
     group.add_argument("--rows", type=int, default=1_000_000, help="pending rows (1000000)")
