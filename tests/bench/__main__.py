@@ -69,8 +69,15 @@ def _drain(folder: Path, arguments: argparse.Namespace) -> Result:
 
 
 def _s3(folder: Path, arguments: argparse.Namespace) -> Result:
-    rounds = arguments.rounds or s3.ROUNDS
-    return s3.run(folder, rounds, arguments.workers, arguments.share, arguments.server)
+    chosen = s3.Chosen(
+        arguments.server or s3.DEFAULT,
+        arguments.case or s3.SETS,
+        arguments.peer or s3.PEERS,
+        arguments.rounds or s3.ROUNDS,
+        arguments.workers,
+        arguments.share,
+    )
+    return s3.run(folder, chosen)
 
 
 BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
@@ -100,7 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("drain, s3")
     group.add_argument("--workers", type=int, default=4)
     group.add_argument("--share", type=float, default=1.0, help="of the files, for a quick look")
-    group.add_argument("--server", choices=s3.SERVERS, default="seaweed", help="of s3")
+    group = parser.add_argument_group("s3; each of these may be repeated")
+    group.add_argument("--server", choices=s3.SERVERS, action="append", help="default: both")
+    group.add_argument("--case", type=_case, action="append", help="as 2000x64K")
+    group.add_argument("--peer", choices=s3.PEERS, action="append", help="default: all of them")
     return parser
 
 
@@ -108,6 +118,12 @@ def _size(text: str) -> int:
     """Read 64K, 16M or 1G as bytes."""
     unit = UNITS.get(text[-1:].upper())
     return int(text[:-1]) * unit if unit else int(text)
+
+
+def _case(text: str) -> tuple[int, int]:
+    """Read 2000x64K as files and bytes of each."""
+    files, _, size = text.partition("x")
+    return int(files), _size(size)
 
 
 def _machine(directory: str | None) -> dict[str, Any]:

