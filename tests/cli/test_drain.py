@@ -36,6 +36,15 @@ def test_exit_code_0_for_a_spool_with_nothing_in_it(shell: Shell) -> None:
     assert not shell.remote.exists()
 
 
+def test_a_drain_with_nothing_to_do_sweeps_what_a_dead_producer_left(shell: Shell) -> None:
+    """No supervisor is made for it, but a copy that was cut off does not stay for ever."""
+    shell.spool().close()
+    orphan = shell.spool_path / "staging" / ("0" * 32)
+    orphan.write_text("half a copy")
+    assert shell.run("drain").returncode == 0
+    assert not orphan.exists()
+
+
 def test_exit_code_3_says_that_dead_letters_remain(shell: Shell) -> None:
     """The dead letter is named with its reason and the command that mends it; the rest arrives."""
     shell.occupy("taken")

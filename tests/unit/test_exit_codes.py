@@ -9,7 +9,7 @@ import pytest
 
 from uploader import errors
 from uploader.cli.exit_codes import EXPLAINED, ExitCode, of_ending, of_error
-from uploader.drain.supervisor import Ending
+from uploader.drain.terms import Ending
 from uploader.model import Status
 from uploader.state import State
 

@@ -1,4 +1,4 @@
-"""Hold what `import destination` and `import uploader` leave out of the training process.
+"""Hold what the training process, and a drain that has nothing to do, do not load.
 
 How long they take is measured by scripts/bench: a time limit on a busy machine is no fact.
 """
@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+from uploader import Spool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: modules that a training process must not pay for, nor get locks, threads or handlers from
 UNWANTED = (
@@ -31,10 +37,24 @@ UNWANTED = (
     "transformers",
 )
 
+#: modules that a drain needs only if there is something to upload, or never
+FOR_WORK = (
+    "uploader.drain.supervisor",
+    "uploader.drain.worker",
+    "uploader.store",
+    "boto3",
+    "tenacity",
+    "multiprocessing",
+    "asyncio",
+    "rich",
+    "secrets",
+    "importlib.resources",
+)
 
-def loaded_by(statement: str) -> set[str]:
+
+def loaded_by(statement: str, unwanted: tuple[str, ...] = UNWANTED) -> set[str]:
     """Return which of the unwanted modules a fresh interpreter holds after `statement`."""
-    program = f"import sys; {statement}; print(*(m for m in {UNWANTED!r} if m in sys.modules))"
+    program = f"import sys; {statement}; print(*(m for m in {unwanted!r} if m in sys.modules))"
     ended = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30
     )
@@ -53,6 +73,14 @@ def loaded_by(statement: str) -> set[str]:
 def test_importing_loads_no_sdk_and_nothing_heavy(statement: str) -> None:
     """Neither the packages, nor all their names, nor making a logger."""
     assert loaded_by(statement) == set()
+
+
+def test_a_drain_of_an_empty_spool_loads_nothing_that_only_uploads_need(tmp_path: Path) -> None:
+    """Nor asyncio, with which persist-queue would come."""
+    Spool(tmp_path / "spool", tmp_path.as_uri()).close()
+    drain = ["uploader", "drain", "--quiet", "--spool", str(tmp_path / "spool")]
+    statement = f"import uploader.__main__ as m; sys.argv = {drain!r}; assert m.main() == 0"
+    assert loaded_by(statement, FOR_WORK) == set()
 
 
 def test_the_probe_sees_what_is_loaded() -> None:

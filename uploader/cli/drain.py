@@ -13,7 +13,7 @@ from uploader.cli.exit_codes import ExitCode, of_ending
 from uploader.cli.upload_flags import upload_options
 from uploader.drain.serve import drain_spool
 from uploader.drain.shutdown import StopRequest
-from uploader.drain.supervisor import Settings
+from uploader.drain.terms import Settings
 from uploader.observe.log import NOTICE, say
 from uploader.observe.progress import DrainProgress
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uploader import errors
 
 if TYPE_CHECKING:
-    from uploader.drain.supervisor import Ending
+    from uploader.drain.terms import Ending
     from uploader.model import Status
 
 PIPE_CLOSED = 141  #: whoever read our output left; as a shell reports SIGPIPE (128 + 13)

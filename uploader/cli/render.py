@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from uploader.state import State
-from uploader.store.probe import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +144,7 @@ def findings_text(findings: Sequence[Finding], destination: str) -> str:
     lines = [destination]
     for one in findings:
         lines.append(f"  {one.verdict.value:<8} {one.what:<{width}}  {_in_line(one.detail)}")
-        if one.verdict is not Verdict.OK and one.advice:
+        if one.verdict.value != "ok" and one.advice:
             lines.append(f"  {'':<8} {_in_line(one.advice)}")
     return printable("\n".join(lines))
 

@@ -12,7 +12,7 @@ from uploader.cli.exit_codes import ExitCode, of_ending
 from uploader.cli.upload_flags import upload_options
 from uploader.drain.serve import run_agent
 from uploader.drain.shutdown import StopRequest
-from uploader.drain.supervisor import Settings
+from uploader.drain.terms import Settings
 from uploader.errors import SpoolBusyError
 
 _log = logging.getLogger(__name__)

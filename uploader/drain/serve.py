@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uploader import clock
-from uploader.drain.supervisor import Ending, Settings, Supervisor
+from uploader.drain.terms import Ending
 from uploader.errors import SpoolBusyError
 from uploader.spool.ownership import SupervisorLock, find_owner, no_producer_lives
 from uploader.spool.recovery import sweep
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uploader.drain.shutdown import StopRequest
+    from uploader.drain.terms import Settings
     from uploader.spool.spool import Spool
 
 WAIT = 0.05  #: seconds between looks at who has the lock
@@ -51,6 +52,11 @@ def drain_spool(
                 return Drained(Ending.REFUSED, owner.refusal)
             on_tick()
             _pause.wait(WAIT)
+        if _has_ended(spool):
+            return Drained(Ending.EMPTY)
+        # Imported here, as in `run_agent`: to find that there is nothing to do takes less.
+        from uploader.drain.supervisor import Supervisor
+
         supervisor = Supervisor(spool, lock, settings, stop, on_tick=on_tick)
         return Drained(supervisor.run(), supervisor.refusal)
     finally:
@@ -76,6 +82,8 @@ def run_agent(
         _acquire(spool, lock, settings, stop)
         if stop.requested:
             return Ending.INTERRUPTED
+        from uploader.drain.supervisor import Supervisor
+
         return Supervisor(
             spool, lock, settings, stop, may_leave=leaving.may_leave, on_tick=on_tick
         ).run()
@@ -118,9 +126,16 @@ def _acquire(spool: Spool, lock: SupervisorLock, settings: Settings, stop: StopR
 def _watched(spool: Spool, settings: Settings, stop: StopRequest) -> Ending | None:
     if stop.requested:
         return Ending.INTERRUPTED
-    if not spool.ledger.live() and not spool.ledger.untidy(1):
-        sweep(spool.layout, spool.ledger)  # what producers left that died after the agent's start
+    if _has_ended(spool):
         return Ending.EMPTY
     if settings.deadline is not None and clock.monotonic() >= settings.deadline:
         return Ending.DEADLINE
     return None
+
+
+def _has_ended(spool: Spool) -> bool:
+    """Tell whether nothing is left to do; then sweep what producers left that died."""
+    if spool.ledger.live() or spool.ledger.untidy(1):
+        return False
+    sweep(spool.layout, spool.ledger)
+    return True

@@ -12,8 +12,6 @@ nothing more, and a backlog of a million rows costs no memory.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from uploader import clock
@@ -25,8 +23,8 @@ from uploader.drain.meter import Meter
 from uploader.drain.pool import WorkerPool
 from uploader.drain.recorder import Recorder
 from uploader.drain.schedule import Room
-from uploader.drain.shutdown import GRACE
 from uploader.drain.steps import Tidy
+from uploader.drain.terms import Ending
 from uploader.drain.throttle import Throttle
 from uploader.drain.tidying import Tidying
 from uploader.errors import ErrorClass
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
 
     from uploader.drain.shutdown import StopRequest
     from uploader.drain.steps import Answer, Step
+    from uploader.drain.terms import Settings
     from uploader.model import Upload
     from uploader.spool.ownership import SupervisorLock
     from uploader.spool.spool import Spool
@@ -53,26 +52,6 @@ LET_GO = 15.0  #: seconds without work after which the workers are let go
 UPKEEP = 3600.0  #: seconds between sweeps and reaps of a long-lived agent
 DEADLINE_GRACE = 2.0  #: seconds that steps in flight may take after a deadline
 REPORT = 1.0  #: seconds between reports of the throughput
-
-
-class Ending(str, Enum):
-    """Why the supervisor left."""
-
-    EMPTY = "empty"  #: every upload has ended
-    IDLE = "idle"  #: nothing to do, and no producer lives
-    DEADLINE = "deadline"
-    INTERRUPTED = "interrupted"
-    REFUSED = "refused"  #: by the destination: credentials, permission, no such bucket
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a supervisor is to run."""
-
-    workers: int = 4
-    until_empty: bool = True  #: leave when every upload has ended (drain); else stay (agent)
-    deadline: float | None = None  #: monotonic seconds
-    grace: float = GRACE  #: seconds for steps in flight after a signal
 
 
 class Supervisor:

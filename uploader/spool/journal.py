@@ -21,7 +21,6 @@ Facts that shape it (persist-queue 1.1.0; read in its source, and measured over 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 import threading
@@ -30,8 +29,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from persistqueue import SQLiteAckQueue
 from persistqueue.serializers import json as json_serializer
+from persistqueue.sqlackqueue import SQLiteAckQueue
 
 from uploader.errors import SpoolDamagedError, SpoolError
 
@@ -315,4 +314,6 @@ def _damage_named(directory: Path) -> Iterator[None]:
 
 def _never_close(inherited: object) -> None:
     """Keep an inherited handle alive for ever, so that no finalizer closes it in this child."""
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
@@ -310,7 +310,7 @@ class Ledger:
 
 @cache
 def _statements() -> dict[str, str]:
-    text = resources.files("uploader.spool").joinpath("queries.sql").read_text()
+    text = Path(__file__).with_name("queries.sql").read_text()
     pieces = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)[1:]
     return {name: sql.strip() for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
 

@@ -18,7 +18,6 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploader.spool.staging import is_abandoned
@@ -57,21 +56,21 @@ def sweep(layout: Layout, ledger: Ledger) -> int:
     return sum(_sweep_directory(directory, ledger) for directory in _directories(layout))
 
 
-def _sweep_directory(directory: Path, ledger: Ledger) -> int:
+def _sweep_directory(directory: str, ledger: Ledger) -> int:
     names = _our_files(directory)
     # A first look in bulk, so that a spool of a million blobs is not a million opened files.
     needed = ledger.holding(names)
     swept = 0
     for name in names:
-        path = directory / name
-        if name not in needed and is_abandoned(str(path)) and not ledger.holds_bytes(name):
+        path = f"{directory}/{name}"
+        if name not in needed and is_abandoned(path) and not ledger.holds_bytes(name):
             with suppress(FileNotFoundError):
-                path.unlink()
+                os.unlink(path)
                 swept += 1
     return swept
 
 
-def _our_files(directory: Path) -> list[str]:
+def _our_files(directory: str) -> list[str]:
     ours = []
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -84,10 +83,10 @@ def _our_files(directory: Path) -> list[str]:
     return ours
 
 
-def _directories(layout: Layout) -> list[Path]:
+def _directories(layout: Layout) -> list[str]:
     with os.scandir(layout.blobs) as entries:
-        buckets = [Path(entry.path) for entry in entries if _is_bucket(entry)]
-    return [layout.staging, layout.blobs, *buckets]
+        buckets = [entry.path for entry in entries if _is_bucket(entry)]
+    return [str(layout.staging), str(layout.blobs), *buckets]
 
 
 def _is_bucket(entry: os.DirEntry[str]) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploader.errors import NotASpoolError, SpoolVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from uploader.spool.journal import Journal
 
@@ -54,9 +53,7 @@ def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
 
 def _create(journal: Journal) -> None:
     with journal.transaction():
-        for statement in _statements(
-            resources.files("uploader.spool").joinpath("schema.sql").read_text()
-        ):
+        for statement in _statements(Path(__file__).with_name("schema.sql").read_text()):
             journal.execute(statement)
         journal.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         journal.execute(f"PRAGMA user_version = {VERSION}")
