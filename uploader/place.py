@@ -28,8 +28,20 @@ AMBIENT_VARIABLES = {
 
 
 @dataclass(frozen=True)
+class Way:
+    """Where exactly a bucket's objects are, as the SDK found out."""
+
+    settings: str  #: a digest of all that it was found out from: it holds for the same only
+    endpoint: str  #: the URL of the service
+    url: str  #: what a key is appended to
+    region: str  #: as it is signed for
+    service: str
+    certificates: str  #: path of those that are trusted; "" without TLS
+
+
+@dataclass(frozen=True)
 class Capabilities:
-    """What a service was found to honour, by trying it."""
+    """What a service was found to honour, by trying it; and the way to it."""
 
     endpoint: str = ""  #: where it was tried
     conditional_put: bool = True  #: `If-None-Match: *` on a put
@@ -40,6 +52,7 @@ class Capabilities:
     whole_crc32c: bool = True  #: of an object in parts, as a whole
     conditional_delete: bool = True  #: `If-Match` on a delete
     copy: bool = True
+    way: Way | None = None  #: None: it has to be asked for, whenever it is needed
 
     def as_text(self) -> str:
         """Return the form that is stored."""
@@ -50,7 +63,10 @@ class Capabilities:
         """Read what `as_text` wrote; None if there is nothing, or it is of another version."""
         given = json.loads(text or "{}")
         known = {one.name for one in fields(cls)}
-        return cls(**given) if set(given) == known else None
+        if set(given) != known:
+            return None
+        way = given.pop("way")
+        return cls(**given, way=Way(**way) if way else None)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from uploader.config import Options
-from uploader.place import Capabilities, Place, ambient_of
+from uploader.place import Capabilities, Place, Way, ambient_of
 
 
 def test_a_place_is_a_url_and_the_options_of_its_query() -> None:
@@ -48,8 +48,9 @@ def test_a_place_travels_to_a_worker() -> None:
 @pytest.mark.parametrize("changed", [one.name for one in fields(Capabilities)])
 def test_capabilities_come_back_as_they_were_stored(changed: str) -> None:
     """Each of them."""
-    other: Any = {"endpoint": "http://minio:9000"} if changed == "endpoint" else {changed: False}
-    found = Capabilities(**other)
+    way = Way("5a", "http://minio:9000", "http://minio:9000/b/", "us-east-1", "s3", "")
+    others: Any = {"endpoint": "http://minio:9000", "way": way}
+    found = Capabilities(**{changed: others.get(changed, False)})
     assert Capabilities.from_text(found.as_text()) == found != Capabilities()
 
 

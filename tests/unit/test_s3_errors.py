@@ -23,7 +23,9 @@ from uploader.errors import (
     TransientError,
 )
 from uploader.store.s3 import errors
-from uploader.store.s3.errors import EndOfObjectError, classified, code_of, status_of
+from uploader.store.s3.errors import EndOfObjectError, RefusedError, code_of, status_of
+from uploader.store.s3.reply import NoHttpError
+from uploader.store.s3.sdk_errors import classified_of_sdk
 
 WHAT = "s3://bucket/key"
 
@@ -90,6 +92,7 @@ ON_THE_WAY = [
     http.client.BadStatusLine("rubbish"),
     ConnectionResetError(104, "Connection reset by peer"),
     TimeoutError("timed out"),
+    NoHttpError("the answer is too long"),
 ]
 
 
@@ -104,9 +107,17 @@ def answered(
 
 def raised(error: Exception, operation: str = "PutObject") -> StoreError:
     """Return what an error of the SDK is classified as."""
-    with pytest.raises(StoreError) as caught, classified(operation, WHAT):
+    with pytest.raises(StoreError) as caught, classified_of_sdk(operation, WHAT):
         raise error
     return caught.value
+
+
+def test_a_refusal_on_the_wire_is_judged_as_the_sdks() -> None:
+    """There is one table, whichever way a request went."""
+    found = raised(RefusedError(503, "SlowDown", "Reduce your request rate."))
+    assert type(found) is ThrottledError
+    assert str(found) == f"PutObject of {WHAT}: SlowDown: Reduce your request rate"
+    assert (code_of(found), status_of(found)) == ("SlowDown", 503)
 
 
 def test_every_code_that_is_known_is_in_the_table_of_this_test() -> None:
@@ -263,5 +274,5 @@ def test_code_and_status_are_those_of_the_answer() -> None:
 
 def test_what_is_no_failure_of_a_request_is_not_hidden() -> None:
     """A bug is not turned into an error of the store."""
-    with pytest.raises(ZeroDivisionError), classified("PutObject", WHAT):
+    with pytest.raises(ZeroDivisionError), classified_of_sdk("PutObject", WHAT):
         raise ZeroDivisionError

@@ -63,13 +63,19 @@ def check(
         report = {
             "destination": place.url,
             "findings": [finding.as_json() for finding in findings],
-            "capabilities": asdict(probed.capabilities) if probed.capabilities else None,
+            "capabilities": _honoured(probed),
             "exit_code": int(code),
         }
         click.echo(json.dumps(report))
     else:
         click.echo(render.findings_text(findings, place.url))
     return code
+
+
+def _honoured(probed: Probed) -> dict[str, Any] | None:
+    if probed.capabilities is None:
+        return None
+    return {name: value for name, value in asdict(probed.capabilities).items() if name != "way"}
 
 
 def _probed(place: Place) -> Probed:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from uploader.store.limits import LIMITS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from uploader.place import Place
     from uploader.store.base import Limits, ObjectStore
 
@@ -31,7 +34,7 @@ def limits_of(place: Place) -> Limits:
 
 def home_of(place: Place) -> str:
     """Return the module whose import makes openings quick in processes forked after it."""
-    return _HOMES[place.destination.scheme]
+    return _HOMES[place.destination.scheme](place)
 
 
 def _open_local(place: Place) -> ObjectStore:
@@ -46,5 +49,15 @@ def _open_s3(place: Place) -> ObjectStore:
     return S3Store(place)
 
 
+def _home_of_s3(place: Place) -> str:
+    from uploader.store.s3.way import needs_sdk
+
+    sdk_too = needs_sdk(place, os.environ)
+    return "uploader.store.s3.warm" if sdk_too else "uploader.store.s3.store"
+
+
 _OPENERS = {"file": _open_local, "s3": _open_s3}
-_HOMES = {"file": "uploader.store.local", "s3": "uploader.store.s3.warm"}
+_HOMES: dict[str, Callable[[Place], str]] = {
+    "file": lambda _: "uploader.store.local",
+    "s3": _home_of_s3,
+}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uploader.errors import NotFoundError, PermanentError, StoreError, TransientError
-from uploader.store.s3.dialect import Dialect
+from uploader.store.body import CHUNK, Body
+from uploader.store.s3.dialect import VERBS, request_of, understood
 from uploader.store.s3.errors import EndOfObjectError, classified, code_of, status_of
 from uploader.store.s3.reader import BodyReader, held_back
+from uploader.store.s3.way import keys_in, known_way
+from uploader.store.s3.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uploader.store.body import Body
-    from uploader.store.s3.wire import Wire
+    from uploader.place import Place, Way
+    from uploader.store.s3.client import Sdk
 
 _OPERATIONS = {
     "abort_multipart_upload": "AbortMultipartUpload",
@@ -58,19 +63,30 @@ _ELSEWHERE = (
 
 
 class Bucket:
-    """A bucket, and the client to ask it with."""
+    """A bucket: what is frequent goes by wire, all else by the SDK, loaded when it is needed."""
 
-    def __init__(self, client: Any, wire: Wire | None, name: str) -> None:
-        """Ask the bucket `name` with `client`, or by `wire` what is frequent."""
-        self._client = client
-        self._wire = wire
-        self._dialect = Dialect(client)
-        self.name = name
+    def __init__(self, place: Place) -> None:
+        """Find the way to the bucket of `place`; nothing is asked yet.
+
+        Raises:
+            AuthError: no such profile, or files of configuration or certificates that cannot be
+                read.
+        """
+        self.name = place.destination.bucket
+        self._place = place
+        self._sdk_lock = threading.Lock()
+        self._opened_sdk: Sdk | None = None
+        way, keys = known_way(place, os.environ), keys_in(place, os.environ)
+        self.way: Way | None = way or self._sdk.way()
+        self._wire: Wire | None = None
+        if self.way:
+            given = (lambda: keys) if keys else self._sdk.keys
+            self._wire = Wire(self.way, given, place.options.stall_timeout)
 
     @property
     def endpoint(self) -> str:
         """The URL of the service."""
-        return str(self._client.meta.endpoint_url)
+        return self.way.endpoint if self.way else self._sdk.endpoint
 
     def url(self, key: str | None) -> str:
         """Return the URL of an object, for messages."""
@@ -87,14 +103,9 @@ class Bucket:
         Raises:
             StoreError: any of them; see `errors.classified`.
         """
-        if key is not None:
-            parameters["Key"] = key
-        with classified(_OPERATIONS[operation], self.url(key)):
-            answer: dict[str, Any] = getattr(self._client, operation)(
-                Bucket=self.name, **parameters
-            )
-        _require_told(operation, answer, self.url(key))
-        return answer
+        if self._wire and operation in VERBS:
+            return self._by_wire(self._wire, operation, key, parameters)
+        return self._by_sdk(operation, key, parameters)
 
     def send(self, operation: str, key: str, body: Body, **parameters: Any) -> dict[str, Any]:
         """Make a request with a body; as `ask`.
@@ -102,15 +113,9 @@ class Bucket:
         Raises:
             DamagedError: the body is not what was logged; its end was not sent.
         """
-        if wire := self._wire:
-            return self._by_wire(wire, operation, key, parameters, body)
-        reader = BodyReader(body)
-        try:
-            return self.ask(operation, key, Body=reader, **parameters)
-        except StoreError:
-            if reader.error:
-                raise reader.error from None
-            raise
+        if self._wire:
+            return self._by_wire(self._wire, operation, key, parameters, body)
+        return self._by_sdk(operation, key, parameters, body)
 
     def head(self, key: str, **parameters: Any) -> dict[str, Any]:
         """Describe an object.
@@ -122,15 +127,13 @@ class Bucket:
             NotFoundError: it is not there; a refusal is never taken for that.
         """
         try:
-            parameters["ChecksumMode"] = "ENABLED"
-            if wire := self._wire:
-                return self._by_wire(wire, "head_object", key, parameters)
-            return self.ask("head_object", key, **parameters)
+            return self.ask("head_object", key, ChecksumMode="ENABLED", **parameters)
         except PermanentError as error:
             if isinstance(error, NotFoundError) or status_of(error) not in _UNEXPLAINED:
                 raise
             self._explain(key, parameters)
-            raise TransientError(str(error)) from error  # it can be read after all
+            self._forget_wire()  # the SDK can read it after all, in a way that only it knows
+            raise TransientError(str(error)) from error
 
     def head_whole(self, key: str, **parameters: Any) -> dict[str, Any]:
         """Describe an object as `head` does, from an answer that was certainly not cut off.
@@ -147,9 +150,7 @@ class Bucket:
             )
         except EndOfObjectError:
             return self.head(key, **parameters)
-        with classified("GetObject", self.url(key)), answer["Body"] as stream:
-            whole = stream.read(1) and "ETag" in answer
-        if not whole:
+        if not b"".join(self.portions(key, answer)) or "ETag" not in answer:
             msg = f"GetObject of {self.url(key)}: the answer was cut off"
             raise TransientError(msg)
         _, _, size = str(answer.get("ContentRange", "")).partition("/")
@@ -157,49 +158,75 @@ class Bucket:
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield every page of a listing."""
-        pages = iter(self._client.get_paginator(operation).paginate(Bucket=self.name, **parameters))
-        while True:
-            with classified(_OPERATIONS[operation], self.url(parameters.get("Key"))):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield page
+        called, url = _OPERATIONS[operation], self.url(parameters.get("Key"))
+        yield from self._sdk.pages(operation, called, url, Bucket=self.name, **parameters)
+
+    def portions(self, key: str, answer: dict[str, Any], most: int = CHUNK) -> Iterator[bytes]:
+        """Yield the bytes that an answer to get_object brings, up to `most` at a time."""
+        yield from self._sdk.portions(answer["Body"], self.url(key), most)
 
     def close(self) -> None:
         """Let go of connections."""
-        self._client.close()
+        if self._opened_sdk:
+            self._opened_sdk.close()
         if self._wire:
             self._wire.close()
+
+    @property
+    def _sdk(self) -> Sdk:
+        with self._sdk_lock:  # threads may need it at once
+            if self._opened_sdk is None:
+                from uploader.store.s3.client import Sdk  # half a second of CPU
+
+                self._opened_sdk = Sdk(self._place)
+            return self._opened_sdk
+
+    def _by_sdk(
+        self, operation: str, key: str | None, parameters: dict[str, Any], body: Body | None = None
+    ) -> dict[str, Any]:
+        called, url = _OPERATIONS[operation], self.url(key)
+        given = {"Bucket": self.name, **parameters, **({} if key is None else {"Key": key})}
+        reader = BodyReader(body) if body else None
+        if reader:
+            given["Body"] = reader
+        try:
+            answer = self._sdk.ask(operation, called, url, **given)
+        except StoreError:
+            if reader and reader.error:
+                raise reader.error from None
+            raise
+        _require_told(operation, answer, url)
+        return answer
 
     def _by_wire(
         self,
         wire: Wire,
         operation: str,
-        key: str,
+        key: str | None,
         parameters: dict[str, Any],
         body: Body | None = None,
     ) -> dict[str, Any]:
-        """Make a request past the SDK; what only that can deal with is its own from then on.
-
-        With a body it is a PUT, without a HEAD.
-        """
-        called = _OPERATIONS[operation]
-        headers, query = self._dialect.request(called, parameters)
-        if body:
-            headers["content-length"] = str(body.size)
-        with classified(called, self.url(key)):
-            said = wire.request(
-                "PUT" if body else "HEAD", key, query, headers, held_back(body) if body else ()
-            )
+        """Make a request past the SDK; what only that can deal with is its own from then on."""
+        called, url = _OPERATIONS[operation], self.url(key)
+        request = request_of(operation, parameters)
+        sent = held_back(body) if body else [request.document]
+        if request.method != "HEAD":
+            size = body.size if body else len(request.document)
+            request.headers["content-length"] = str(size)
+        with classified(called, url):
+            said = wire.request(request.method, key or "", request.query, request.headers, sent)
             if said.status in _ELSEWHERE or b"AuthorizationHeaderMalformed" in said.body:
-                self._wire = None  # another thread may still be at it
-                wire.close()
-                if body:
-                    return self.send(operation, key, body, **parameters)
-                return self.head(key, **parameters)
-            answer = self._dialect.answer(called, said)
-        _require_told(operation, answer, self.url(key))
+                self._forget_wire()
+                return self._by_sdk(operation, key, parameters, body)
+            answer = understood(operation, said)
+        _require_told(operation, answer, url)
         return answer
+
+    def _forget_wire(self) -> None:
+        """Leave everything to the SDK from now on; another thread may still be at it."""
+        wire, self._wire, self.way = self._wire, None, None
+        if wire:
+            wire.close()
 
     def _explain(self, key: str, parameters: dict[str, Any]) -> None:
         """Raise what a GET is refused with."""

@@ -1,89 +1,180 @@
-"""Translate a request as boto3 names its parameters into headers, and an answer's headers back.
+"""Say the requests that go past the SDK as they read on the wire, and understand their answers.
 
-By botocore's own model of the API, and errors by its own parser, so that nothing is said twice.
+The names are those of the S3 API reference. A test holds them to botocore's model of the API.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, Any
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.awsrequest import HeadersDict
-from botocore.exceptions import ClientError
-from botocore.parsers import create_parser
+from uploader.store.s3.errors import RefusedError
 
 if TYPE_CHECKING:
-    from uploader.store.s3.wire import Answer
+    from xml.etree.ElementTree import Element
 
+    from uploader.store.s3.reply import Answer
+
+
+class Verb(NamedTuple):
+    """How a request of one operation begins."""
+
+    method: str
+    query: tuple[str, ...] = ()
+
+
+VERBS = {
+    "abort_multipart_upload": Verb("DELETE"),
+    "complete_multipart_upload": Verb("POST"),
+    "create_multipart_upload": Verb("POST", ("uploads",)),
+    "head_bucket": Verb("HEAD"),
+    "head_object": Verb("HEAD"),
+    "put_object": Verb("PUT"),
+    "upload_part": Verb("PUT"),
+}  #: the operations that go past the SDK
+
+HEADERS = {
+    "ACL": "x-amz-acl",
+    "ChecksumAlgorithm": "x-amz-checksum-algorithm",
+    "ChecksumCRC32C": "x-amz-checksum-crc32c",
+    "ChecksumMode": "x-amz-checksum-mode",
+    "ChecksumType": "x-amz-checksum-type",
+    "ContentMD5": "content-md5",
+    "IfMatch": "if-match",
+    "IfNoneMatch": "if-none-match",
+    "RequestPayer": "x-amz-request-payer",
+    "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
+    "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "StorageClass": "x-amz-storage-class",
+    "Tagging": "x-amz-tagging",
+}  #: by what boto3 calls a parameter
+QUERY = {"PartNumber": "partNumber", "UploadId": "uploadId"}
 METADATA = "x-amz-meta-"
+
 _SUCCESS = 300  #: statuses below it
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _TOLD = {
     "etag": "ETag",
     "x-amz-checksum-crc32c": "ChecksumCRC32C",
     "x-amz-checksum-type": "ChecksumType",
     "x-amz-version-id": "VersionId",
     "content-length": "ContentLength",
+    "date": "Date",
 }  #: of an answer's headers, those that are looked at, and what boto3 calls them
+_DOCUMENTS = {
+    "create_multipart_upload": "InitiateMultipartUploadResult",
+    "complete_multipart_upload": "CompleteMultipartUploadResult",
+}  #: answers that are in a document
 
 
-class Dialect:
-    """How requests of one client read on the wire."""
+class Request(NamedTuple):
+    """A request, but for its key and the body that comes from a spool."""
 
-    def __init__(self, client: Any) -> None:
-        """Learn from `client`'s model."""
-        self._model = client.meta.service_model
-        self._names: dict[str, dict[str, tuple[str, str]]] = {}
-        self._parser: Any = create_parser("rest-xml")
+    method: str
+    query: dict[str, str]
+    headers: dict[str, str]  #: names in lower case
+    document: bytes
 
-    def request(
-        self, operation: str, parameters: dict[str, Any]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return headers and query of a request; what is not in them is the key and the body."""
-        names = self._names.get(operation) or self._learn(operation)
-        headers: dict[str, str] = {}
-        query: dict[str, str] = {}
-        for parameter, value in parameters.items():
-            place, name = names[parameter]
-            if parameter == "Metadata":
-                headers.update({f"{METADATA}{key.lower()}": text for key, text in value.items()})
-            elif parameter == "SSECustomerKey":
-                headers[name] = base64.b64encode(value).decode()
-                headers[f"{name}-md5"] = base64.b64encode(
-                    hashlib.md5(value, usedforsecurity=False).digest()
-                ).decode()
-            else:
-                (query if place == "querystring" else headers)[name] = str(value)
-        return headers, query
 
-    def answer(self, operation: str, answer: Answer) -> dict[str, Any]:
-        """Return what an answer says, as boto3 does.
+def request_of(operation: str, parameters: dict[str, Any]) -> Request:
+    """Return a request as it goes on the wire.
 
-        Raises:
-            botocore.exceptions.ClientError: it is a refusal.
-        """
-        if answer.status >= _SUCCESS:
-            said = {
-                "status_code": answer.status,
-                "headers": HeadersDict(answer.headers),
-                "body": answer.body,
-            }
-            shape = self._model.operation_model(operation).output_shape
-            raise ClientError(self._parser.parse(said, shape), operation)
-        found: dict[str, Any] = {
-            _TOLD[name]: value for name, value in answer.headers.items() if name in _TOLD
-        }
-        found["Metadata"] = {
-            name.removeprefix(METADATA): value
-            for name, value in answer.headers.items()
-            if name.startswith(METADATA)
-        }
-        return found
+    Args:
+        operation: one of `VERBS`, as boto3 calls it.
+        parameters: as boto3 takes them.
+    """
+    verb = VERBS[operation]
+    request = Request(
+        verb.method,
+        dict.fromkeys(verb.query, ""),
+        {},
+        _completion(parameters) if "MultipartUpload" in parameters else b"",
+    )
+    for parameter, value in parameters.items():
+        if parameter in QUERY:
+            request.query[QUERY[parameter]] = str(value)
+        elif parameter == "Metadata":
+            for key, text in value.items():
+                request.headers[f"{METADATA}{key.lower()}"] = text
+        elif parameter == "SSECustomerKey":
+            request.headers.update(_customer_key(value))
+        elif parameter != "MultipartUpload":
+            request.headers[HEADERS[parameter]] = value
+    return request
 
-    def _learn(self, operation: str) -> dict[str, tuple[str, str]]:
-        names = {}
-        for parameter, shape in self._model.operation_model(operation).input_shape.members.items():
-            place, name = (shape.serialization.get(key, "") for key in ("location", "name"))
-            names[parameter] = (place, name if place == "querystring" else name.lower())
-        self._names[operation] = names
-        return names
+
+def understood(operation: str, answer: Answer) -> dict[str, Any]:
+    """Return what an answer says, as boto3 does.
+
+    Raises:
+        RefusedError: it is a refusal.
+        ConnectionError: it was cut off, or is no answer of S3.
+    """
+    if answer.status >= _SUCCESS:
+        raise _refusal(answer)
+    found: dict[str, Any] = {
+        _TOLD[name]: value for name, value in answer.headers.items() if name in _TOLD
+    }
+    found["Metadata"] = {
+        name.removeprefix(METADATA): value
+        for name, value in answer.headers.items()
+        if name.startswith(METADATA)
+    }
+    if operation in _DOCUMENTS:
+        found |= _in_document(answer, _DOCUMENTS[operation])
+    return found
+
+
+def _customer_key(key: bytes) -> dict[str, str]:
+    name = HEADERS["SSECustomerKey"]
+    digest = hashlib.md5(key, usedforsecurity=False).digest()
+    return {
+        name: base64.b64encode(key).decode(),
+        f"{name}-md5": base64.b64encode(digest).decode(),
+    }
+
+
+def _completion(parameters: dict[str, Any]) -> bytes:
+    parts = "".join(
+        f"<Part><ETag>{escape(part['ETag'], quote=False)}</ETag>"
+        f"<PartNumber>{part['PartNumber']}</PartNumber></Part>"
+        for part in parameters["MultipartUpload"]["Parts"]
+    )
+    text = f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{parts}</CompleteMultipartUpload>'
+    return text.encode()
+
+
+def _in_document(answer: Answer, name: str) -> dict[str, str]:
+    """Return what a document says; a completion may have failed after its 200 was on its way."""
+    root = _parsed(answer.body)
+    if root is not None and _local(root) == "Error":
+        raise _refusal(answer)
+    if root is None or _local(root) != name:
+        raise ConnectionError("the answer was cut off, or is none of S3")
+    return {_local(child): (child.text or "").strip() for child in root}
+
+
+def _refusal(answer: Answer) -> RefusedError:
+    """Return what a service refuses with; the answer to a HEAD does not say."""
+    root = _parsed(answer.body)
+    said = {} if root is None else {_local(child): (child.text or "").strip() for child in root}
+    return RefusedError(answer.status, said.get("Code", ""), said.get("Message", ""))
+
+
+def _parsed(document: bytes) -> Element | None:
+    if not document.strip():
+        return None
+    from xml.etree import ElementTree as ET  # most answers have none
+
+    try:
+        return ET.fromstring(document.strip())  # noqa: S314  expat itself refuses XML bombs
+    except ET.ParseError:
+        return None
+
+
+def _local(element: Element) -> str:
+    return element.tag.rpartition("}")[2]

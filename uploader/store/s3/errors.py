@@ -6,14 +6,9 @@ was seen at SeaweedFS, MiniStack, LocalStack, Ceph and rclone.
 
 from __future__ import annotations
 
-import http.client
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-import botocore.exceptions as sdk
-import urllib3.exceptions
-from botocore.parsers import ResponseParserError
+from typing import TYPE_CHECKING
 
 from uploader.errors import (
     AuthError,
@@ -28,6 +23,15 @@ from uploader.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class RefusedError(Exception):
+    """The service's answer is not a success."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        """Carry the HTTP status, and the service's own code and words; "" where it has none."""
+        super().__init__(f"{status} {code} {message}")
+        self.status, self.code, self.message = status, code or str(status), message
 
 
 class EndOfObjectError(PermanentError):
@@ -109,38 +113,10 @@ _HINTS = {
     "InvalidStorageClass": "correct --storage-class",
 }
 
-_NO_CREDENTIALS = (
-    sdk.NoCredentialsError,
-    sdk.PartialCredentialsError,
-    sdk.CredentialRetrievalError,
-    sdk.TokenRetrievalError,
-    sdk.NoAuthTokenError,
-    sdk.UnknownTokenProviderError,
-    sdk.RefreshWithMFAUnsupportedError,
-    sdk.SSOError,
-    sdk.LoginError,
-    sdk.ProfileNotFound,
-    sdk.ConfigNotFound,
-    sdk.ConfigParseError,
-    sdk.MetadataRetrievalError,
-    sdk.InvalidConfigError,
-)
-
-_ON_THE_WAY = (
-    sdk.HTTPClientError,
-    sdk.ConnectionError,
-    sdk.IncompleteReadError,
-    sdk.ChecksumError,
-    ResponseParserError,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-)
-
 
 @contextmanager
 def classified(operation: str, what: str) -> Iterator[None]:
-    """Turn whatever a request can raise into a `StoreError` that says what to do.
+    """Turn whatever a request on the wire can raise into a `StoreError` that says what to do.
 
     Args:
         operation: of the S3 API, as PutObject.
@@ -150,51 +126,35 @@ def classified(operation: str, what: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except sdk.ClientError as error:
-        raise _of_answer(operation, what, error.response) from error
-    except _NO_CREDENTIALS as error:
-        msg = (
-            f"no usable credentials for {what}: {error}; set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, a profile, or the node's role"
-        )
-        raise AuthError(msg) from error
-    except _ON_THE_WAY as error:
-        raise _on_the_way(operation, what, error) from error
-    except sdk.BotoCoreError as error:
-        msg = f"cannot {operation} {what}: {error}"
-        raise PermanentError(msg) from error
+    except RefusedError as error:
+        raise of_refusal(operation, what, error) from error
+    except OSError as error:
+        raise on_the_way(operation, what, error) from error
 
 
 def code_of(error: StoreError) -> str:
     """Return the service's own code for an error, as AccessDenied; "" if it never answered."""
     cause = error.__cause__
-    if not isinstance(cause, sdk.ClientError):
-        return ""
-    return str(cause.response.get("Error", {}).get("Code", ""))
+    return cause.code if isinstance(cause, RefusedError) else ""
 
 
 def status_of(error: StoreError) -> int:
     """Return the HTTP status of an error; 0 if the service never answered."""
     cause = error.__cause__
-    return _status(cause.response) if isinstance(cause, sdk.ClientError) else 0
+    return cause.status if isinstance(cause, RefusedError) else 0
 
 
-def _status(response: Any) -> int:
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _of_answer(operation: str, what: str, response: Any) -> StoreError:
-    status = _status(response)
-    said = response.get("Error", {})
-    code = str(said.get("Code") or status)
+def of_refusal(operation: str, what: str, refused: RefusedError) -> StoreError:
+    """Return what a service's refusal means."""
+    status, code = refused.status, refused.code
     kind = _BY_CODE.get(code) or _by_status(status)
     if operation == "CompleteMultipartUpload" and code == "BadDigest":
         kind = SessionLostError  # each part was right: some part is not the one that we mean
     if operation in _OF_A_SESSION and kind is NotFoundError:
         kind = SessionLostError  # Ceph says NoSuchKey
     message = f"{operation} of {what}: {code}"
-    if said.get("Message") and said["Message"] != code:
-        message += f": {str(said['Message']).rstrip('. ')}"
+    if refused.message and refused.message != code:
+        message += f": {refused.message.rstrip('. ')}"
     if code in _HINTS:
         message += f"; {_HINTS[code]}"
     elif status == HTTPStatus.FORBIDDEN and kind is PermanentError:
@@ -222,7 +182,8 @@ def passes(status: int) -> bool:
     )
 
 
-def _on_the_way(operation: str, what: str, error: Exception) -> StoreError:
+def on_the_way(operation: str, what: str, error: Exception) -> StoreError:
+    """Return what a fault between us and the service means."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         msg = (
             f"the TLS certificate at {what} is not trusted: {error}; name the authority's file: "

@@ -13,7 +13,6 @@ import math
 import secrets
 from contextlib import suppress
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +35,7 @@ from uploader.store.body import Body
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
 from uploader.store.s3.answers import base64_of
-from uploader.store.s3.errors import classified, code_of, status_of
+from uploader.store.s3.errors import code_of, status_of
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def require_access(bucket: Bucket, prefix: str, arguments: Arguments) -> None:
     given = arguments.of_object(_meta(None))
     answer = try_until(until, lambda: bucket.ask("create_multipart_upload", key, **given), _passes)
     with suppress(PermanentError):  # to abort is another permission; `uploader check` tells of it
-        session = answer["UploadId"]
-        try_until(until, lambda: sessions.abort(bucket, key, session, arguments), _passes)
+        session = {"UploadId": answer["UploadId"], **arguments.of_any}
+        try_until(until, lambda: bucket.ask("abort_multipart_upload", key, **session), _passes)
 
 
 class Probe:
@@ -87,7 +86,7 @@ class Probe:
         self._bucket, self._with, self._options = bucket, arguments, options
         key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
         self._key, self._copy, self._parts = key, f"{key}-copy", f"{key}-parts"
-        self._can = Capabilities(bucket.endpoint)
+        self._can = Capabilities(bucket.endpoint, way=bucket.way)
         self._skew: float | None = None
         self._until = 0.0  #: monotonic seconds; no patience before the service has answered
 
@@ -267,15 +266,16 @@ class Probe:
     # -- requests -------------------------------------------------------------------------------
 
     def _put_object(self, key: str, **more: Any) -> None:
-        answer = self._bucket.ask(
+        answer = self._bucket.send(
             "put_object",
             key,
-            Body=TEXT,
+            Body.of_bytes(TEXT),
             **{**self._checked(self._can.crc32c), **more},
             **self._with.of_object(_meta(TEXT)),
         )
-        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-        if date:
+        if date := answer.get("Date"):
+            from email.utils import parsedate_to_datetime  # slow to load, and for probes only
+
             self._skew = clock.now() - parsedate_to_datetime(date).timestamp()
 
     def _put_parts(self, key: str, *, wrong: int = 0, **condition: Any) -> None:
@@ -287,8 +287,8 @@ class Probe:
         )["UploadId"]
         try:
             checked = {"ChecksumCRC32C": base64_of(crc32c(TEXT) ^ wrong)} if wrong else {}
-            part = self._bucket.ask(
-                "upload_part", key, UploadId=session, PartNumber=1, Body=TEXT,
+            part = self._bucket.send(
+                "upload_part", key, Body.of_bytes(TEXT), UploadId=session, PartNumber=1,
                 **{**self._checked(whole), **checked}, **self._with.of_bytes,
             )  # fmt: skip
             sums = {"ChecksumCRC32C": base64_of(crc32c(TEXT)), "ChecksumType": "FULL_OBJECT"}
@@ -318,8 +318,7 @@ class Probe:
 
     def _content(self) -> bytes:
         answer = self._bucket.ask("get_object", self._key, **self._with.of_bytes)
-        with classified("GetObject", self._bucket.url(self._key)), answer["Body"] as stream:
-            return bytes(stream.read())
+        return b"".join(self._bucket.portions(self._key, answer))
 
     @staticmethod
     def _checked(by_crc32c: bool) -> dict[str, str]:

@@ -26,14 +26,12 @@ from uploader.errors import (
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.place import Capabilities
 from uploader.store.base import ObjectInfo
-from uploader.store.body import CHUNK, Body
 from uploader.store.limits import S3
 from uploader.store.s3 import copying, probe, sessions
 from uploader.store.s3.answers import base64_of, etag_of, receipt_of, require_same
 from uploader.store.s3.arguments import Arguments
 from uploader.store.s3.bucket import Bucket
-from uploader.store.s3.client import make_client
-from uploader.store.s3.errors import EndOfObjectError, classified
+from uploader.store.s3.errors import EndOfObjectError
 from uploader.store.s3.names import Names
 from uploader.store.s3.reader import md5_of
 
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from uploader.model import Part
     from uploader.place import Place
     from uploader.store.base import ObjectMeta
+    from uploader.store.body import Body
     from uploader.store.probe import Probed
 
 
@@ -57,23 +56,25 @@ class S3Store:
         destination = place.destination
         self._options = place.options
         self._with = Arguments(place.options)
-        self._bucket = Bucket(*make_client(place), destination.bucket)
+        self._bucket = Bucket(place)
         known = place.capabilities
-        self._tried = known is not None and known.endpoint == self._bucket.endpoint
-        can = known if known and self._tried else Capabilities(self._bucket.endpoint)
+        tried = known is not None and known.endpoint == self._bucket.endpoint
+        self._tried = known if tried else None
+        can = self._tried or Capabilities(self._bucket.endpoint)
         prefix = f"{destination.path}/" if destination.path else ""
         self._names = Names(self._bucket, prefix, self._with, place.options, can)
 
     def prepare(self, *, first: bool) -> Capabilities | None:
         """See `ObjectStore.prepare`: the first time at this endpoint, all is tried."""
         del first
-        if self._tried:
+        before = self._tried
+        if before:
             probe.require_access(self._bucket, self._names.prefix, self._with)
-            return None
-        probed = self.probe()
-        probed.require()
-        self._tried = True
-        return self._names.can
+            self._tried = replace(before, way=self._bucket.way)
+        else:
+            self.probe().require()
+            self._tried = self._names.can
+        return None if self._tried == before else self._tried
 
     def probe(self) -> Probed:
         """See `ObjectStore.probe`."""
@@ -250,13 +251,7 @@ class S3Store:
             answer = self._bucket.ask("get_object", key, **chosen, **self._with.of_bytes)
         except EndOfObjectError:
             return
-        with answer["Body"] as stream:
-            while True:
-                with classified("GetObject", self._bucket.url(key)):
-                    data = stream.read(CHUNK)
-                if not data:
-                    return
-                yield data
+        yield from self._bucket.portions(key, answer)
 
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See `ObjectStore.objects`."""
