@@ -30,8 +30,8 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, code: str, message: str) -> None:
         """Carry the HTTP status, and the service's own code and words; "" where it has none."""
-        super().__init__(f"{status} {code} {message}")
         self.status, self.code, self.message = status, code or str(status), message
+        super().__init__(f"{status} {self.code} {message}")
 
 
 class EndOfObjectError(PermanentError):
