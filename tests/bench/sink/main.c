@@ -31,9 +31,11 @@ static void *talk(void *given)
     if (tls) {
         peer.tls = SSL_new(tls);
         SSL_set_fd(peer.tls, peer.socket);
+        peer.records = accept_tls(peer.tls, peer.socket);
     }
-    if (!tls || SSL_accept(peer.tls) == 1)
+    if (!tls || peer.records)
         serve(&peer);
+    end_tls(peer.records);
     SSL_free(peer.tls);
     close(peer.socket);
     free(peer.in);

@@ -1,6 +1,7 @@
 /* Shares what the files of the sink know of each other.
  *
  * text.c      strings that grow; percent, XML, base64, digests
+ * records.c   TLS
  * wire.c      bytes of a connection, by TLS or plain
  * http.c      requests and answers
  * body.c      the bodies of requests
@@ -17,6 +18,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <time.h>
 
 #define ETAG_ROOM 64    /* 32 digits, a dash, the number of parts */
@@ -47,20 +49,28 @@ bool decode_base64(const char *string, unsigned char *bytes, size_t length);
 unsigned crc32c_of(const void *bytes, size_t length);
 void make_crc32c(void);
 
-/* -- wire.c ----------------------------------------------------------------------------------- */
+/* -- records.c, wire.c ------------------------------------------------------------------------ */
 
 struct connection {
     int socket;
     SSL *tls; /* NULL: plain */
+    struct records *records; /* that come by TLS */
     char *in; /* what came and was not used yet: from `from` up to `to` */
     size_t from, to;
 };
+
+#define RECORD ((16 << 10) + 256) /* bytes of a TLS record at most, without its head */
+
+SSL_CTX *tls_of(const char *chain, const char *key);     /* NULL: they cannot be read */
+struct records *accept_tls(SSL *tls, int socket);        /* NULL: the handshake failed */
+ssize_t read_records(struct records *, void *, size_t);  /* at most so many bytes; 0: the end */
+ssize_t skip_records(struct records *, long long most);  /* as it, and throws them away */
+void end_tls(struct records *records);
 
 bool fill(struct connection *peer); /* each of these is false at the connection's end */
 bool take(struct connection *peer, char *to, size_t length);
 bool discard(struct connection *peer, long long length);
 bool give(struct connection *peer, const char *bytes, size_t length);
-SSL_CTX *tls_of(const char *chain, const char *key);
 
 #define IN_ROOM (64 << 10) /* bytes of a request's head at most */
 
