@@ -11,6 +11,8 @@ Facts that shape it (persist-queue 1.1.0; read in its source, and measured over 
 - Every method commits for itself. `_Connection` lets it do so only outside `transaction()`, so
   that a journal change and our own rows commit together, or not at all.
 - `_count()` scans the table at every open: we count by the ledger's tally instead.
+- `get(id=)` writes the id into the statement's text, so each call is a statement that SQLite has to
+  compile, and that pushes one of ours out of its cache. `_Queue` binds it instead.
 - WAL syncs at each commit only with `synchronous=FULL`; the library leaves it to SQLite's build.
 - Threads of one process share the handle, one at a time: loggers are called from any thread.
 - An SQLite handle carried over `fork()` silently loses rows, and a new one opened beside it in the
@@ -35,7 +37,7 @@ from persistqueue.sqlackqueue import SQLiteAckQueue
 from uploader.errors import SpoolDamagedError, SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -103,6 +105,12 @@ class _Queue(SQLiteAckQueue):
     def _count(self) -> int:
         return 0
 
+    def _select(self, *args: Any, rowid: int | None = None, **kwargs: Any) -> Any:
+        if rowid is None:
+            return super()._select(*args, **kwargs)
+        by_id = self._sql_select_id("?")
+        return _connection_of(self).execute(by_id, (rowid,)).fetchone()
+
 
 class Journal:
     """One process's handle on the spool's database."""
@@ -166,17 +174,20 @@ class Journal:
         """Append an item: the commit point of an artifact. Return its sequence number."""
         return int(self._call("put", item))
 
-    def take(self, seq: int) -> dict[str, Any]:
-        """Mark an item as being worked on and return it (owner only)."""
-        return dict(self._call("get", block=False, id=seq, raw=True)["data"])
+    def take(self, seqs: Iterable[int]) -> list[dict[str, Any]]:
+        """Mark items as being worked on and return them (owner only, inside `transaction()`)."""
+        with self._handle() as queue:
+            return [queue.get(block=False, id=seq) for seq in seqs]
 
     def amend(self, seq: int, item: dict[str, Any]) -> None:
         """Replace an item's content (owner only)."""
         self._call("update", item, id=seq)
 
-    def ack(self, seq: int) -> None:
-        """The item is finished; the ledger's triggers remove its row in the same transaction."""
-        self._call("ack", id=seq)
+    def ack(self, seqs: Iterable[int]) -> None:
+        """Items are finished (inside `transaction()`, in which triggers remove their rows)."""
+        with self._handle() as queue:
+            for seq in seqs:
+                queue.ack(id=seq)
 
     def put_back(self, seq: int) -> None:
         """The item waits for its next attempt."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,35 +152,37 @@ class Ledger:
 
         One that may not start any more (superseded, cancelled, waiting again) is left out.
         """
+        seqs = json.dumps([upload.seq for upload in uploads])
         with self._journal.transaction():
-            return [
-                (
-                    replace(upload, state=State.ACTIVE, not_before=0.0),
-                    self._journal.take(upload.seq),
-                )
-                for upload in uploads
-                if self._move("start", seq=upload.seq)
-            ]
+            moved = self._change("start", seqs=seqs)
+            started = self.select(
+                "WHERE seq IN (SELECT value FROM json_each(?)) AND +state = 'active' ORDER BY seq",
+                (seqs,),
+            )
+            self._require(moved == len(started), started, "start")
+            items = self._journal.take(upload.seq for upload in started)
+        return list(zip(started, items, strict=True))
 
     def finish(self, upload: Upload, receipt: Receipt) -> list[str]:
-        """Active -> done. Return the ids whose blobs may go now.
+        """Active -> done. Return the ids whose blobs may go now."""
+        return self.finish_all([(upload, receipt)])
+
+    def finish_all(self, arrived: list[tuple[Upload, Receipt]]) -> list[str]:
+        """Active -> done, in one transaction. Return the ids whose blobs may go now.
 
         Older dead versions that might replace end as superseded: they must not land on top.
         """
         now = clock.now()
+        receipts = {upload.seq: receipt.as_json() for upload, receipt in arrived}
+        seqs = json.dumps(list(receipts))
         with self._journal.transaction():
-            self._require(
-                self._move(
-                    "finish", seq=upload.seq, now=now, receipt=json.dumps(receipt.as_json())
-                ),
-                upload,
-                "finish",
-            )
-            self._journal.ack(upload.seq)
-            older = self._rows("older_dead", name=upload.name, seq=upload.seq)
+            moved = self._change("finish", seqs=seqs, now=now, receipts=json.dumps(receipts))
+            self._require(moved == len(arrived), [upload for upload, _ in arrived], "finish")
+            self._journal.ack(receipts)
+            older = self._rows("older_dead", seqs=seqs)
             for seq, _ in older:
                 self._move("supersede_dead", seq=seq, now=now)
-        return [upload.id, *(upload_id for _, upload_id in older)]
+        return [*(upload.id for upload, _ in arrived), *(upload_id for _, upload_id in older)]
 
     def put_back(
         self,
@@ -215,7 +216,7 @@ class Ledger:
                     error_class=error_class.value,
                     error=error,
                 ),
-                upload,
+                [upload],
                 "fail",
             )
             self._journal.bury(upload.seq)
@@ -224,13 +225,14 @@ class Ledger:
         """Active -> cancelled, on a person's request."""
         with self._journal.transaction():
             if self._move("cancel_active", seq=upload.seq, now=clock.now()):
-                self._journal.ack(upload.seq)
+                self._journal.ack([upload.seq])
 
     def recover(self) -> int:
         """Active -> ready for all that a predecessor left active. Return how many."""
         left = self.active()
-        for seq in left:
-            self.put_back(seq)
+        with self._journal.transaction():
+            for seq in left:
+                self.put_back(seq)
         return len(left)
 
     def record_session(self, seq: int, session: str | None, part_size: int | None) -> None:
@@ -302,9 +304,10 @@ class Ledger:
         return self._journal.execute(_sql(statement), parameters).rowcount
 
     @staticmethod
-    def _require(moved: bool, upload: Upload, what: str) -> None:
+    def _require(moved: bool, uploads: list[Upload], what: str) -> None:
         if not moved:
-            msg = f"upload {upload.id} ({upload.name}) is not active: cannot {what} it"
+            which = ", ".join(f"{one.id} ({one.name})" for one in uploads)
+            msg = f"not in the state to {what}, one or more of: {which}"
             raise RuntimeError(msg)
 
 

@@ -7,14 +7,15 @@ SELECT seq, id, kind, name, target, overwrite, size, crc32c, source_mtime, run, 
        part_size, receipt, cancel_requested
   FROM upload
 
--- name: start  (ready -> active)
+-- name: start  (ready -> active; the + keeps the planner from walking over all that is ready)
 UPDATE upload SET state = 'active', not_before = 0, touched = 1
- WHERE seq = :seq AND state = 'ready' AND waiting_on IS NULL
+ WHERE seq IN (SELECT value FROM json_each(:seqs)) AND +state = 'ready' AND +waiting_on IS NULL
 
--- name: finish  (active -> done)
-UPDATE upload SET state = 'done', finished_at = :now, receipt = :receipt, attempts = attempts + 1,
+-- name: finish  (active -> done; receipts by seq)
+UPDATE upload SET state = 'done', finished_at = :now,
+                  receipt = json_extract(:receipts, '$."' || seq || '"'), attempts = attempts + 1,
                   error_class = NULL, error = NULL, session = NULL, touched = 0
- WHERE seq = :seq AND state = 'active'
+ WHERE seq IN (SELECT value FROM json_each(:seqs)) AND +state = 'active'
 
 -- name: put_back  (active -> ready)
 UPDATE upload SET state = 'ready', not_before = :not_before, attempts = attempts + :counted,
@@ -53,8 +54,9 @@ SELECT 1 FROM upload WHERE name = :name AND seq > :seq AND state IN ('done', 'de
 LIMIT 1
 
 -- name: older_dead
-SELECT seq, id FROM upload
- WHERE name = :name AND seq < :seq AND state = 'dead' AND overwrite = 1
+SELECT dead.seq, dead.id FROM upload JOIN upload dead INDEXED BY upload_dead
+ WHERE upload.seq IN (SELECT value FROM json_each(:seqs)) AND dead.name = upload.name
+   AND dead.state = 'dead' AND dead.seq < upload.seq AND dead.overwrite = 1
 
 -- name: dead_links_to
 SELECT seq FROM upload
