@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,9 @@ class _Case:
             place / name for name in ("sources", "filled", "spool", "log")
         )
         self._environment = installed.environment(place, services.environment(server))
-        self._job = Job(self._sources, server.endpoint, "", PREFIX)
+        bucket = f"bench-{uuid.uuid4().hex}"
+        self._job = Job(self._sources, server.endpoint, bucket, PREFIX)
+        self._url = f"s3://{bucket}/{PREFIX}"
 
     def fill(self) -> None:
         """Write the files, and spool them, after a first upload for which the server is tried."""
@@ -141,12 +144,8 @@ class _Case:
         os.sync()
 
     def _prepare_spool(self) -> None:
-        """Copy the spool, and point the copy to a new bucket."""
-        self._new_bucket()
         subprocess.run(["cp", "-a", str(self._filled), str(self._spool)], check=True)
-        with Spool(self._spool, producer=False) as spool:
-            spool.remembered.put("destination", self._url)
-        os.sync()
+        self._prepare()
 
     def _drain(self, spool: Path) -> list[str]:
         return installed.drain(spool, "--workers", str(self._workers))
@@ -164,15 +163,11 @@ class _Case:
 
     # -- its bucket -----------------------------------------------------------------------------
 
-    @property
-    def _url(self) -> str:
-        return f"s3://{self._job.bucket}/{PREFIX}"
-
     def _new_bucket(self) -> None:
-        """Make one, and put an object: a server may make room for a bucket at its first."""
-        bucket = self._server.make_bucket()
-        self._server.client().put_object(Bucket=bucket, Key="first", Body=b"")
-        self._job = Job(self._sources, self._server.endpoint, bucket, PREFIX)
+        """Make it anew, and put an object: a server may make room for a bucket at its first."""
+        client, bucket = self._server.client(), self._job.bucket
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key="first", Body=b"")
 
     def _remove_bucket(self) -> None:
         client, bucket = self._server.client(), self._job.bucket
