@@ -72,7 +72,7 @@ def _s3(folder: Path, arguments: argparse.Namespace) -> Result:
     chosen = s3.Chosen(
         arguments.server or s3.DEFAULT,
         arguments.case or s3.SETS,
-        arguments.peer or s3.PEERS,
+        arguments.peer or (*s3.USUAL, *arguments.extra),
         arguments.rounds or s3.ROUNDS,
         arguments.workers,
         arguments.share,
@@ -110,7 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("s3; each of these may be repeated")
     group.add_argument("--server", choices=s3.SERVERS, action="append", help="default: both")
     group.add_argument("--case", type=_case, action="append", help="as 2000x64K")
-    group.add_argument("--peer", choices=s3.PEERS, action="append", help="default: all of them")
+    group.add_argument("--peer", choices=s3.PEERS, action="append", help="default: the usual ones")
+    large = [name for name in s3.PEERS if name not in s3.USUAL]
+    group.add_argument(
+        "--with", choices=large, action="append", default=[], dest="extra", help="beside these"
+    )
     return parser
 
 
