@@ -91,7 +91,7 @@ def test_a_body_that_became_shorter_is_never_given_out_to_its_end(tmp_path: Path
     reader = BodyReader(body)
     with pytest.raises(DamagedError, match=f"ends at byte {CHUNK + 1}"):
         read_all(reader)
-    assert reader.tell() <= CHUNK
+    assert reader.tell() < 2 * CHUNK
 
 
 def test_a_content_md5_is_of_the_bytes_and_of_those_that_were_logged(tmp_path: Path) -> None:

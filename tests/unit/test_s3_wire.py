@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.certificates import Certificates, make_certificates
 from uploader.errors import StoreError, ThrottledError, TransientError
 from uploader.model import PutMode
 from uploader.place import Capabilities, Place
+from uploader.store.body import Body
 from uploader.store.opening import open_store
 from uploader.store.s3.store import S3Store
 from uploader.store.testing.given import Artifacts
@@ -27,11 +30,16 @@ Talk = Callable[[socket.socket], None]
 class Service:
     """A service that has a script: what it does with each connection, in turn."""
 
-    def __init__(self, *script: Talk) -> None:
-        """Listen."""
+    def __init__(self, *script: Talk, shows: Certificates | None) -> None:
+        """Listen; by TLS if there is something to show."""
         self.requests: list[bytes] = []
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if shows else None
+        self.trusted = shows.authority if shows else None
+        if self._tls and shows:
+            self._tls.load_cert_chain(shows.chain, shows.key)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if shows else "http"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, args=(script,))
         self._thread.start()
 
@@ -59,20 +67,31 @@ class Service:
     def _serve(self, script: tuple[Talk, ...]) -> None:
         for talk in script:
             connection, _ = self._listener.accept()
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             with connection, suppress(ConnectionError):
                 talk(connection)
 
 
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Make what services show."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=["plain", "tls"])
+def serve(
+    request: pytest.FixtureRequest, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Service]]:
     """Start services; each is waited for at the end."""
+    shows = certificates if request.param == "tls" else None
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     services: list[Service] = []
 
     def start(*script: Talk) -> Service:
-        services.append(Service(*script))
+        services.append(Service(*script, shows=shows))
         return services[-1]
 
     yield start
@@ -82,7 +101,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
 
 def store_at(service: Service) -> S3Store:
     """Open a store that believes in everything."""
-    place = Place.of(f"s3://bucket?endpoint={service.endpoint}")
+    trusts = f"&ca_bundle={service.trusted}" if service.trusted else ""
+    place = Place.of(f"s3://bucket?endpoint={service.endpoint}&stall_timeout=1s{trusts}")
     store = open_store(replace(place, capabilities=Capabilities(service.endpoint)))
     assert isinstance(store, S3Store)
     return store
@@ -137,6 +157,47 @@ def test_a_connection_that_ended_while_it_was_idle_is_replaced(
     put(store, artifacts)
     store.close()
     assert len(service.requests) == 2
+
+
+def test_an_early_refusal_counts_though_the_rest_was_sent_into_the_void(
+    serve: Callable[..., Service], artifacts: Artifacts
+) -> None:
+    """The connection is reset as soon as more comes, and what was said could go with it."""
+    refused = threading.Event()
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(
+            b"HTTP/1.1 503 Slow Down\r\nContent-Length: %d\r\n\r\n%s" % (len(SLOW_DOWN), SLOW_DOWN)
+        )
+        refused.set()
+
+    class Late(Body):
+        """A body whose second piece comes when the service has hung up."""
+
+        def chunks(self) -> Iterator[bytes]:
+            for at, chunk in enumerate(self.read()):
+                assert at != 1 or refused.wait(10)
+                yield chunk
+
+    store = store_at(serve(refuse))
+    whole = artifacts.of(b"x" * (2 << 20))
+    body = Late(whole.body.path, 0, whole.body.size, whole.body.crc32c)
+    with pytest.raises(ThrottledError, match="SlowDown: Please"):
+        store.put("name", body, PutMode.CREATE, whole.meta)
+    store.close()
+
+
+def test_a_service_that_reads_nothing_is_given_up(
+    serve: Callable[..., Service], artifacts: Artifacts
+) -> None:
+    """After the stall timeout, not after the kernel's."""
+    given_up = threading.Event()
+    store = store_at(serve(lambda _: given_up.wait(30)))
+    with pytest.raises(TransientError, match="nothing moved for 1 s"):
+        put(store, artifacts, b"x" * (16 << 20))
+    given_up.set()
+    store.close()
 
 
 def test_an_early_refusal_is_read_though_the_body_was_not(

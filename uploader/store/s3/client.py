@@ -25,10 +25,10 @@ from botocore.utils import get_environ_proxies
 
 from uploader.errors import AuthError
 from uploader.place import Way
+from uploader.store.s3.line import CONNECT_TIMEOUT
 from uploader.store.s3.sdk_errors import classified_of_sdk
 from uploader.store.s3.signing import Keys
 from uploader.store.s3.way import settings_of
-from uploader.store.s3.wire import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

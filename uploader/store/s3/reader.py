@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Bytes handed to the socket at a time. Each is given the connect timeout: urllib3 sets the read
 #: timeout only after the body, and `socket.sendall` counts for all that it was given. So this
-#: divided by `wire.CONNECT_TIMEOUT` is the slowest line (6 KiB/s) that is not taken for a stall.
+#: divided by `line.CONNECT_TIMEOUT` is the slowest line (6 KiB/s) that is not taken for a stall.
 PORTION = 64 << 10
 
 
@@ -69,13 +69,16 @@ def held_back(body: Body) -> Iterator[bytes]:
 
     So a service never gets the end of a damaged body, and stores nothing.
     """
-    held = b""
+    left = body.size
+    last = b""
     for chunk in body.chunks():
-        if held:
-            yield held
-        held = chunk
-    if held:
-        yield held
+        left -= len(chunk)
+        if left > 0:
+            yield chunk
+        else:
+            last = chunk
+    if last:
+        yield last
 
 
 def md5_of(body: Body) -> str:

@@ -9,16 +9,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import socket
-import sys
-import termios
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from uploader.errors import AuthError
+from uploader.store.s3.line import Line, connect
 from uploader.store.s3.reply import Answer, read_answer
 from uploader.store.s3.signing import Signer
 
@@ -29,9 +25,6 @@ if TYPE_CHECKING:
     from uploader.place import Way
     from uploader.store.s3.signing import Keys
 
-PORTION = 64 << 10  #: bytes given to the socket at a time; each may take the stall timeout
-RECEIVED = 16 << 10  #: bytes of an answer read at a time
-CONNECT_TIMEOUT = 10.0  #: seconds
 _SAFE = "/~"  #: in a key, what is not percent-encoded; as botocore does it
 
 
@@ -52,7 +45,7 @@ class Wire:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         self._address = (str(parts.hostname), port)
         self._tls = _trusting(way.certificates) if parts.scheme == "https" else None
-        self._idle: list[socket.socket] = []
+        self._idle: list[Line] = []
 
     def request(
         self,
@@ -81,42 +74,36 @@ class Wire:
 
     def close(self) -> None:
         """Let go of all connections."""
-        while connection := self._taken():
-            connection.close()
+        while line := self._taken():
+            line.close()
 
     def _exchange(self, method: str, head: bytes, body: Iterable[bytes]) -> Answer:
-        connection = self._connected()
+        line = self._connected()
         try:
-            broken = _send(connection, head, body)
+            broken = _send(line, head, body)
             try:
-                answer, keeps = read_answer(_patiently(connection), method)
+                answer, keeps = read_answer(line.receive, method)
             except OSError:
                 if broken:
                     raise broken from None
                 raise
         except BaseException:
-            connection.close()
+            line.close()
             raise
         if keeps and not broken:
-            self._idle.append(connection)
+            self._idle.append(line)
         else:
-            connection.close()
+            line.close()
         return answer
 
-    def _connected(self) -> socket.socket:
-        while connection := self._taken():
-            if not _is_closed(connection):
-                return connection
-            connection.close()
-        plain = socket.create_connection(self._address, min(CONNECT_TIMEOUT, self._timeout))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        plain.settimeout(self._timeout)
-        if self._tls is None:
-            return plain
-        return self._tls.wrap_socket(plain, server_hostname=self._address[0])
+    def _connected(self) -> Line:
+        while line := self._taken():
+            if line.is_quiet():
+                return line
+            line.close()  # it ended, or says what nobody asked for
+        return connect(self._address, self._timeout, self._tls)
 
-    def _taken(self) -> socket.socket | None:
+    def _taken(self) -> Line | None:
         """Take a connection that nobody uses; threads may ask at once."""
         try:
             return self._idle.pop()
@@ -124,59 +111,23 @@ class Wire:
             return None
 
 
-def _send(connection: socket.socket, head: bytes, body: Iterable[bytes]) -> OSError | None:
-    """Send a request; return the error if the other side stopped reading: it may have answered."""
+def _send(line: Line, head: bytes, body: Iterable[bytes]) -> OSError | None:
+    """Send a request, a small one in one piece.
+
+    Return why not all was sent, if the other side does not read the rest: it may have answered.
+    """
     waiting = head
     try:
         for chunk in body:
-            if waiting and len(chunk) <= PORTION:  # a small request leaves in one piece
-                connection.sendall(waiting + chunk)
-                waiting = b""
-                continue
-            if waiting:
-                connection.sendall(waiting)
-                waiting = b""
-            view = memoryview(chunk)
-            for at in range(0, len(chunk), PORTION):
-                connection.sendall(view[at : at + PORTION])
+            if not waiting and not line.is_quiet():
+                return ConnectionError("the answer came before the end of the body")
+            line.send(waiting + chunk)
+            waiting = b""
         if waiting:
-            connection.sendall(waiting)
+            line.send(waiting)
     except (BrokenPipeError, ConnectionResetError) as error:
         return error
     return None
-
-
-def _patiently(connection: socket.socket) -> Callable[[], bytes]:
-    """Return how to receive, for as long as what was sent still leaves this machine.
-
-    The kernel takes some MiB at once, and a slow line may carry them for longer than any answer is
-    waited for.
-    """
-    queued = _queued(connection)
-
-    def receive() -> bytes:
-        nonlocal queued
-        while True:
-            try:
-                return connection.recv(RECEIVED)
-            except TimeoutError:
-                before, queued = queued, _queued(connection)
-                if queued in (0, before):
-                    raise
-
-    return receive
-
-
-def _queued(connection: socket.socket) -> int:
-    """Return the bytes that the other side has not acknowledged (SIOCOUTQ of tcp(7))."""
-    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-
-
-def _is_closed(connection: socket.socket) -> bool:
-    """Tell whether the other side ended an idle connection, or sent what nobody asked for."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _trusting(certificates: str) -> ssl.SSLContext:
