@@ -18,9 +18,9 @@ from uploader.model import Part, PutMode, SymlinkMode
 from uploader.policy import TRIES_IN_STEP
 from uploader.store import pace as pace_module
 from uploader.store.base import ObjectMeta
-from uploader.store.body import CHUNK, Body
+from uploader.store.body import Body
 from uploader.store.local import LocalStore
-from uploader.store.pace import Pace
+from uploader.store.pace import MOST, Pace
 from uploader.store.paced import PacedBody, with_pace
 from uploader.store.s3.reader import BodyReader, md5_of
 
@@ -131,7 +131,7 @@ def test_another_memory_is_another_limit(pace: Pace, clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("rate", "portion"),
-    [(1, 1), (100, 5), (1 << 20, 52428), (16 << 20, 838860), (1 << 30, CHUNK), (1 << 50, CHUNK)],
+    [(1, 1), (100, 5), (1 << 20, 52428), (16 << 20, 838860), (1 << 30, MOST), (1 << 50, MOST)],
 )
 def test_a_portion_is_a_twentieth_of_a_second_of_the_rate(rate: int, portion: int) -> None:
     """Small at low rates, that the bytes flow evenly; never none, and never more than one read."""

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from uploader import clock
-from uploader.store.body import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 #: Seconds of the rate in one portion. So each of 64 busy workers still sends something every 3 s:
 #: services end a request whose body pauses for long (S3 with RequestTimeout).
 PORTION = 0.05
+MOST = 1 << 20  #: bytes in one portion: each costs the workers a lock
 
 _TIME = struct.Struct("d")  #: monotonic seconds; CLOCK_MONOTONIC is the same in every process
 
@@ -62,7 +62,7 @@ class Pace:
     @property
     def portion(self) -> int:
         """How many bytes are to be taken at a time."""
-        return min(CHUNK, max(1, int(self._rate * PORTION)))
+        return min(MOST, max(1, int(self._rate * PORTION)))
 
     def take(self, size: int) -> None:
         """Wait until `size` more bytes may be sent."""
