@@ -8,10 +8,12 @@ import os
 import platform
 import sys
 import tempfile
+from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import backlog, blocking, drain, imports, s3, start
+from tests.bench import backlog, blocking, drain, idle, imports, s3, start
 from tests.bench.seeding import NAME_NUMBERS
 from uploader.spool.layout import file_system_of
 
@@ -25,6 +27,10 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}  #: suffixes of a size; bytes
 
 def main() -> int:
     """Run what the command line asks for."""
+    if sys.argv[1:2] == ["picture"]:
+        from tests.bench import picture
+
+        return picture.main(sys.argv[2:])
     arguments = _parser().parse_args()
     names = [arguments.benchmark] if arguments.benchmark else list(BENCHMARKS)
     machine = _machine(arguments.dir)
@@ -59,6 +65,11 @@ def _imports(folder: Path, arguments: argparse.Namespace) -> Result:
     return imports.run(arguments.rounds or imports.ROUNDS)
 
 
+def _idle(folder: Path, arguments: argparse.Namespace) -> Result:
+    del arguments
+    return idle.run(folder)
+
+
 def _start(folder: Path, arguments: argparse.Namespace) -> Result:
     return start.run(folder, arguments.rounds or start.ROUNDS)
 
@@ -85,6 +96,7 @@ BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "backlog": _backlog,
     "imports": _imports,
     "start": _start,
+    "idle": _idle,
     "drain": _drain,
     "s3": _s3,
 }
@@ -137,7 +149,16 @@ def _machine(directory: str | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "file system": file_system_of(Path(directory or tempfile.gettempdir())) or "unknown",
         "load average": os.getloadavg()[0],
+        "processor": _processor(),
+        "uploader": metadata.version("artifact-uploader"),
+        "date": datetime.now(timezone.utc).date().isoformat(),
     }
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        found = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+        return next(found, platform.machine())
 
 
 def _load(label: str) -> str:

@@ -19,10 +19,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
-from tests.bench import installed, s3
+from tests.bench import installed, services
 from tests.bench.measure import Peer, Result, Target, take_turns
 from uploader import Spool
-from uploader.place import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,17 +41,16 @@ def run(folder: Path, rounds: int = ROUNDS) -> Result:
     with ExitStack() as held:
         starts = _Starts(folder)
         refused = held.enter_context(_refusing())
-        server = held.enter_context(s3.SERVERS["sink"](folder / "server"))
+        server = held.enter_context(services.SERVERS["sink"](folder / "server"))
         local, nowhere = (folder / "remote").as_uri(), f"s3://bucket/run?endpoint={refused}"
         sink = f"s3://{server.make_bucket()}/run?endpoint={server.endpoint}"
-        trusted = {"AWS_CA_BUNDLE": str(server.ca_bundle)} if server.ca_bundle else {}
         peers = [
             Peer(_FLOOR, starts.floor),
             starts.empty(_FILE, local),
             starts.empty(_S3, nowhere),
             starts.empty("the same, from source", nowhere, PYTHONDONTWRITEBYTECODE="1"),
             starts.one_file("drain, one file, file://", local),
-            starts.one_file("drain, one file, s3://", sink, {**server.environment(), **trusted}),
+            starts.one_file("drain, one file, s3://", sink, services.environment(server)),
         ]
         result.add(take_turns("start to exit", peers, rounds))
     result.targets = [
@@ -88,10 +86,8 @@ class _Starts:
         return Peer(name, lambda: self._call(installed.drain(spool.path), {**more, **unset}))
 
     def one_file(self, name: str, url: str, more: Mapping[str, str] | None = None) -> Peer:
-        """Return the drain of a spool with one small file; its destination was tried before."""
+        """Return the drain of a spool with one small file; the first, not counted, tries it out."""
         spool = self._spool(url)
-        if spool.options.endpoint:
-            spool.remembered.capabilities = Capabilities(spool.options.endpoint)
 
         def prepare() -> None:
             spool.put_file(f"{next(self._numbers)}/x.pt", self._source)
