@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import backlog, blocking, drain, idle, imports, s3, start
+from tests.bench import backlog, blocking, drain, idle, imports, resume, s3, start
 from tests.bench.seeding import NAME_NUMBERS
 from uploader.spool.layout import file_system_of
 
@@ -70,6 +70,11 @@ def _idle(folder: Path, arguments: argparse.Namespace) -> Result:
     return idle.run(folder)
 
 
+def _resume(folder: Path, arguments: argparse.Namespace) -> Result:
+    rounds = arguments.rounds or resume.ROUNDS
+    return resume.run(folder, rounds, arguments.workers, arguments.share)
+
+
 def _start(folder: Path, arguments: argparse.Namespace) -> Result:
     return start.run(folder, arguments.rounds or start.ROUNDS)
 
@@ -97,6 +102,7 @@ BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "imports": _imports,
     "start": _start,
     "idle": _idle,
+    "resume": _resume,
     "drain": _drain,
     "s3": _s3,
 }

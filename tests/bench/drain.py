@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.bench import installed
 from tests.bench.blocking import GIB, KIB, MIB, name_of
 from tests.bench.measure import Peer, Result, take_turns
 from uploader import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SETS = ((2000, 64 * KIB), (64, 16 * MIB), (1, 2 * GIB))  #: how many files, of how many bytes
 ROUNDS = 3
@@ -52,10 +52,11 @@ def _peers(place: Path, files: int, size: int, workers: int) -> list[Peer]:
     """Make the files and a spool with all of them; each round works on copies."""
     sources, filled, spool, remote = (place / name for name in ("src", "filled", "spool", "remote"))
     sources.mkdir(parents=True)
+    environment = installed.environment(place)
     with Spool(filled, remote.as_uri()) as made:
         for number in range(files):
             source = sources / f"{number:05d}"
-            _write(source, size)
+            write(source, size)
             made.put_file(source.name, source)
 
     def copy() -> None:
@@ -67,8 +68,7 @@ def _peers(place: Path, files: int, size: int, workers: int) -> list[Peer]:
         os.sync()
 
     def drain() -> None:
-        uploader = [sys.executable, "-m", "uploader"]
-        _call(*uploader, "drain", "--spool", str(spool), "--workers", str(workers))
+        _call(*installed.drain(spool, "--workers", str(workers)), env=environment)
 
     def clean() -> None:
         shutil.rmtree(remote)
@@ -80,11 +80,13 @@ def _peers(place: Path, files: int, size: int, workers: int) -> list[Peer]:
     ]
 
 
-def _write(path: Path, size: int) -> None:
+def write(path: Path, size: int) -> None:
+    """Make a file of so many bytes that nothing can compress."""
     with path.open("wb", buffering=0) as file:
         for start in range(0, size, CHUNK):
             file.write(os.urandom(min(CHUNK, size - start)))
 
 
-def _call(*command: str) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _call(*command: str, env: Mapping[str, str] | None = None) -> None:
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, env=env, check=True, stdout=quiet, stderr=quiet)
