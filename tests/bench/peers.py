@@ -39,6 +39,7 @@ class Tool:
     """One way to upload a folder."""
 
     name: str
+    title: str  #: in pictures
     command: Callable[[Job], list[str]]
     environment: Environment | None = None  #: None: our own
     large: bool = False  #: takes GiB to install: only for who asks for it
@@ -114,12 +115,14 @@ def _composer(job: Job) -> list[str]:
 
 
 TOOLS = [
-    Tool("s5cmd", _s5cmd, _COMMON),
-    Tool("rclone", _rclone, _COMMON),
-    Tool("rclone-tuned", _tuned_rclone, _COMMON),
-    Tool("boto3-8-threads", _by_library(sys.executable, "boto3-threads")),
-    Tool("boto3-4-processes", _by_library(sys.executable, "boto3-processes")),
-    Tool("obstore", _by_library(str(_COMMON.program("python")), "obstore"), _COMMON),
-    Tool("aws-cli", _aws, _AWSCLI),
-    Tool("composer", _composer, _COMPOSER, large=True),
+    Tool("s5cmd", "s5cmd", _s5cmd, _COMMON),
+    Tool("rclone", "rclone", _rclone, _COMMON),
+    Tool("rclone-tuned", "rclone, tuned", _tuned_rclone, _COMMON),
+    Tool("boto3-8-threads", "boto3, 8 threads", _by_library(sys.executable, "boto3-threads")),
+    Tool("boto3-4-processes", "boto3, 4 processes", _by_library(sys.executable, "boto3-processes")),
+    Tool(
+        "obstore", "obstore (Rust)", _by_library(str(_COMMON.program("python")), "obstore"), _COMMON
+    ),
+    Tool("aws-cli", "aws s3 cp", _aws, _AWSCLI),
+    Tool("composer", "Composer's uploader", _composer, _COMPOSER, large=True),
 ]
