@@ -6,8 +6,9 @@
 - SIGKILL comes when half of the file has been sent: to all processes of the client at once, which
   is then started again by the same command; ours also to one worker alone, and nobody starts
   anything.
-- In flight is what the requests were to send that had no answer at the kill. Ours must not send
-  more than that again.
+- Unanswered is what the requests were to send that had no answer at the kill.
+- Ours must not send more again than the parts in flight: one for each killed worker. A part is in
+  flight until it is recorded, a moment after its answer.
 - Behind the proxy is the sink without TLS, which answers as S3 does, parts' list included.
 """
 
@@ -59,31 +60,29 @@ def run(folder: Path, rounds: int, workers: int, share: float) -> Result:
     write(sources / NAME, size)
     with services.SERVERS["sink-http"](folder / "server") as server:
         for number in range(rounds):
-            for what, kill_some in (("all killed", _kill_all), ("a worker killed", _kill_worker)):
+            for name, kill_some, killed in (
+                ("uploader, all killed", _kill_all, workers),
+                ("uploader, a worker killed", _kill_worker, 1),
+            ):
                 spool = folder / f"spool-{number}-{kill_some.__name__}"
                 with _watched(server, size) as watch:
                     command = _ours(spool, sources / NAME, watch, workers)
-                    again, in_flight = watch.sent_again(folder, command, kill_some)
-                name = f"uploader, {what}"
-                result.notes.append(_told(name, again, in_flight))
+                    again, unanswered = watch.sent_again(folder, command, kill_some)
+                    limit = killed * watch.part
+                result.notes.append(_told(name, again, unanswered))
                 result.targets.append(
-                    Target(
-                        f"{name}: sent again, of what was in flight",
-                        again / MIB,
-                        in_flight / MIB,
-                        "MiB",
-                    )
+                    Target(f"{name}: sent again", again / MIB, limit / MIB, "MiB")
                 )
             for tool in tools:
                 with _watched(server, size) as watch:
                     command = tool.command(Job(sources, watch.endpoint, watch.bucket, PREFIX))
-                    again, in_flight = watch.sent_again(folder, command, _kill_all)
-                result.notes.append(_told(f"{tool.name}, all killed", again, in_flight))
+                    again, unanswered = watch.sent_again(folder, command, _kill_all)
+                result.notes.append(_told(f"{tool.name}, all killed", again, unanswered))
     return result
 
 
-def _told(name: str, again: int, in_flight: int) -> str:
-    return f"{name:<28} {again / MIB:6.0f} MiB sent again, {in_flight / MIB:4.0f} in flight"
+def _told(name: str, again: int, unanswered: int) -> str:
+    return f"{name:<28} {again / MIB:6.0f} MiB sent again, {unanswered / MIB:4.0f} unanswered"
 
 
 def _ours(spool: Path, source: Path, watch: _Watch, workers: int) -> list[str]:
@@ -116,10 +115,15 @@ class _Watch:
         """The proxy's."""
         return self._proxy.endpoint
 
+    @property
+    def part(self) -> int:
+        """The bytes of a part."""
+        return max(map(_length, self._requests()))
+
     def sent_again(
         self, folder: Path, command: Sequence[str], kill_some: Callable[[int], None]
     ) -> tuple[int, int]:
-        """Run, kill and run again; return the bytes sent again, and those in flight at the kill."""
+        """Run, kill, run again; return the bytes sent again, and those unanswered at the kill."""
         environment = installed.environment(
             folder, services.environment(self._server.at(self.endpoint))
         )
@@ -140,8 +144,7 @@ class _Watch:
         if code:
             raise AssertionError(f"ended with {code}: {' '.join(command)}; see {folder / 'log'}")
         self._require_whole()
-        in_flight = sum(int(one.headers.get("content-length", 0)) for one in open_at_kill)
-        return self._sent() - self.size, in_flight
+        return self._sent() - self.size, sum(map(_length, open_at_kill))
 
     def _wait_for_half(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + LIMIT
@@ -163,6 +166,10 @@ class _Watch:
         found = self._server.client().head_object(Bucket=self.bucket, Key=key)["ContentLength"]
         if found != self.size:
             raise AssertionError(f"{found} bytes arrived, not {self.size}")
+
+
+def _length(request: Request) -> int:
+    return int(request.headers.get("content-length", 0))
 
 
 def _kill_all(pid: int) -> None:
