@@ -3,6 +3,7 @@
 - Two spools on one disk, one with a small backlog, one with a large one, taking turns.
 - Each step is measured as it is (its commits fsynced, which is most of its time), and again
   without fsync, where what the database itself does is not hidden behind the disk.
+- The rate at the end of a backlog is that of a spool in which all but the last of it are done.
 - The supervisor's memory is that of a real `uploader run`, and of a real `uploader drain` with a
   deadline (which looks at more candidates), while they upload to a local destination.
 """
@@ -11,21 +12,24 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.bench.measure import Peer, Result, Target, take_turns
-from tests.bench.seeding import give_bytes, seed
+from tests.bench import installed
+from tests.bench.measure import MIB, Peer, Result, Target, take_turns
+from tests.bench.metering import memory_of
+from tests.bench.seeding import finish_oldest, give_bytes, seed
 from uploader import Spool
 from uploader.drain.schedule import WINDOW
 from uploader.model import Kind, Receipt
 from uploader.policy import MAX_DELAY
 from uploader.spool.items import Logged, new_id
+from uploader.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,9 +41,12 @@ ROUNDS = 200
 TOGETHER = 4  #: artifacts that are started in one transaction: one for each worker
 LIMIT = 1.3  #: times the cost at `FEW` rows
 MEMORY_LIMIT = 300.0  #: MiB of the supervisor's own process
-UPLOADABLE = 10_000  #: rows that get their blobs: more than are uploaded while memory is watched
+START_OVER_END = 1.25  #: times the rate at the end: that is 0.8 of the rate at the start
+UPLOADABLE = 100_000  #: rows that get their blobs: more than are uploaded while it is watched
+TURNS = 3  #: of the rates at the start and at the end of a backlog
+LAST = 50_000  #: pending rows at the end of a backlog
 START_LIMIT = 120.0  #: seconds until the first upload must be done
-WATCHED = 15.0  #: seconds of uploading during which memory is watched
+WATCHED = 10.0  #: seconds of uploading during which memory is watched
 WATCH_POLL = 0.1  #: seconds between looks; the kernel keeps the peak
 WORKERS = 2
 
@@ -67,7 +74,11 @@ def run(folder: Path, rows: int, rounds: int, names: str) -> Result:
     for spool in spools:
         give_bytes(spool, UPLOADABLE)
         spool.close()
-    _watch_memory(result, folder, counts)
+    ended = _filled(folder / "ended", rows, names)
+    finish_oldest(ended, max(0, rows - LAST))
+    give_bytes(ended, UPLOADABLE)
+    ended.close()
+    _watch_all(result, folder, counts)
     return result
 
 
@@ -146,15 +157,24 @@ def _without_fsync(spools: list[Spool], *, skip: bool) -> Iterator[None]:
         spool._journal.execute("PRAGMA synchronous=FULL")
 
 
-def _watch_memory(result: Result, folder: Path, counts: list[str]) -> None:
-    few, many = zip((folder / "few", folder / "many"), counts, strict=True)
+def _watch_all(result: Result, folder: Path, counts: list[str]) -> None:
+    few, many = counts
     drain = ["drain", "--timeout", f"{START_LIMIT + WATCHED:.0f}s"]
-    for command, (path, backlog) in ((["run"], few), (["run"], many), (drain, many)):
-        watched = _watch(path, command)
+    turns = [(["run"], "many", many), (["run"], "ended", f"{LAST} left")] * TURNS
+    seen = [
+        (name, command, backlog, _watch(folder / name, command))
+        for command, name, backlog in [(["run"], "few", few), (drain, "many", many), *turns]
+    ]
+    for _, command, backlog, watched in seen:
         result.notes.append(f"uploader {command[0]:<5} {backlog:>16}: {watched}")
-        if path.name == "many":
-            what = f"memory of uploader {command[0]}, {backlog}"
-            result.targets.append(Target(what, watched.supervisor, MEMORY_LIMIT, "MiB"))
+    peak = max(watched.supervisor for *_, watched in seen)
+    result.targets.append(Target("memory of the supervisor", peak, MEMORY_LIMIT, "MiB"))
+    starts, ends = (
+        [watched.rate for name, *_, watched in seen if name == which] for which in ("many", "ended")
+    )
+    over = median(start / end for start, end in zip(starts[1:], ends, strict=True))
+    what = f"rate with {many} over the rate when {LAST} are left of them"
+    result.targets.append(Target(what, over, START_OVER_END, "x"))
 
 
 @dataclass
@@ -192,17 +212,20 @@ def _watch(spool_path: Path, command: list[str]) -> _Watched:
             watched.supervisor = max(
                 watched.supervisor, _kib(process.pid, "status", "VmHWM") / 1024
             )
-            watched.together = max(watched.together, _family(process.pid) / 1024)
+            watched.together = max(watched.together, memory_of(process.pid) / MIB)
             time.sleep(WATCH_POLL)
         watched.rate = (at_first - left) / (now - (first or begun))
+        if spool.ledger.tally()[State.DEAD][0]:
+            raise AssertionError(f"uploads of {spool_path} failed: their blobs ran out?")
     return watched
 
 
 @contextmanager
 def _running(spool_path: Path, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    uploader = [sys.executable, "-m", "uploader", *command, "--spool", str(spool_path)]
+    uploader = [installed.UPLOADER, *command, "--spool", str(spool_path)]
     process = subprocess.Popen(
         [*uploader, "--workers", str(WORKERS)],
+        env=installed.environment(spool_path.parent),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -211,15 +234,6 @@ def _running(spool_path: Path, command: list[str]) -> Iterator[subprocess.Popen[
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
-
-
-def _family(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    try:
-        pids = [pid, *map(int, children.read_text().split())]
-    except OSError:
-        return 0
-    return sum(_kib(one, "smaps_rollup", "Pss") for one in pids)
 
 
 def _kib(pid: int, file: str, key: str) -> int:
