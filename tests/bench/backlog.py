@@ -43,7 +43,7 @@ LIMIT = 1.3  #: times the cost at `FEW` rows
 MEMORY_LIMIT = 300.0  #: MiB of the supervisor's own process
 START_OVER_END = 1.25  #: times the rate at the end: that is 0.8 of the rate at the start
 UPLOADABLE = 100_000  #: rows that get their blobs: more than are uploaded while it is watched
-TURNS = 3  #: of the rates at the start and at the end of a backlog
+TURNS = 4  #: of the rates at the start and at the end of a backlog
 LAST = 50_000  #: pending rows at the end of a backlog
 START_LIMIT = 120.0  #: seconds until the first upload must be done
 WATCHED = 10.0  #: seconds of uploading during which memory is watched
@@ -160,10 +160,11 @@ def _without_fsync(spools: list[Spool], *, skip: bool) -> Iterator[None]:
 def _watch_all(result: Result, folder: Path, counts: list[str]) -> None:
     few, many = counts
     drain = ["drain", "--timeout", f"{START_LIMIT + WATCHED:.0f}s"]
-    turns = [(["run"], "many", many), (["run"], "ended", f"{LAST} left")] * TURNS
+    both = [(["run"], "many", many), (["run"], "ended", f"{LAST} left")]
+    turns = [one for turn in range(TURNS) for one in both[:: (-1) ** turn]]
     seen = [
         (name, command, backlog, _watch(folder / name, command))
-        for command, name, backlog in [(["run"], "few", few), (drain, "many", many), *turns]
+        for command, name, backlog in [(["run"], "few", few), *turns, (drain, "many", many)]
     ]
     for _, command, backlog, watched in seen:
         result.notes.append(f"uploader {command[0]:<5} {backlog:>16}: {watched}")
@@ -172,7 +173,7 @@ def _watch_all(result: Result, folder: Path, counts: list[str]) -> None:
     starts, ends = (
         [watched.rate for name, *_, watched in seen if name == which] for which in ("many", "ended")
     )
-    over = median(start / end for start, end in zip(starts[1:], ends, strict=True))
+    over = median(start / end for start, end in zip(starts[:-1], ends, strict=True))
     what = f"rate with {many} over the rate when {LAST} are left of them"
     result.targets.append(Target(what, over, START_OVER_END, "x"))
 
