@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 #: persist-queue loads asyncio for these, 0.04 s of each command, and goes on without them where
@@ -16,7 +17,9 @@ def main() -> int:
     # Imported here: a worker process may import this module again, and must not pay for the rest.
     from uploader.cli.main import run_command
 
-    return run_command(sys.argv[1:])
+    code = run_command(sys.argv[1:])
+    gc.freeze()  # at its end Python searches everything for garbage, for a tenth of a short command
+    return code
 
 
 if __name__ == "__main__":
