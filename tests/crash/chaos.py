@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash.diary import Diary
-from tests.crash.processes import kill, supervisor_of, workers_of
+from tests.crash.processes import children_of, kill, supervisor_of, workers_of
 from tests.crash.scene import Scene
 from tests.crash.trainer import number_of
 
@@ -84,11 +84,12 @@ class Chaos:
     def _kill_one(self) -> None:
         supervisor = supervisor_of(self.scene.spool)
         workers = workers_of(supervisor) if supervisor else []
-        kind = self.random.choices(("rank", "agent", "worker"), (2, 1, 3))[0]
+        kind = self.random.choices(("rank", "agent", "server", "worker"), (4, 2, 1, 6))[0]
         pids = {
             "rank": [rank.pid for rank in self.ranks.values()],
             # killed before it has got to work, an agent would never get to it
             "agent": [supervisor] if workers and supervisor else [],
+            "server": children_of(supervisor) if workers and supervisor else [],
             "worker": workers,
         }[kind]
         victim = self.random.choice(pids) if pids else 0

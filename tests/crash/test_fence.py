@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.processes import kill, supervisor_of, workers_of
+from tests.crash.processes import children_of, kill, supervisor_of, workers_of
 from tests.crash.scene import TIME_LIMIT, Scene
 from uploader.drain.worker import OUTLIVE_VARIABLE
 from uploader.spool.layout import open_lock, try_lock
+from uploader.spool.ownership import process_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,9 +96,11 @@ def test_workers_die_with_their_supervisor_and_let_go_of_the_lock(tmp_path: Path
     wait_until((scene.directory / "hold.reached").exists)
     workers = workers_of(held.pid)
     assert workers
+    family = [*children_of(held.pid), *workers]
     assert kill(held.pid)
     held.wait()
     lock = open_lock(scene.spool / "supervisor.lock")
     wait_until(lambda: try_lock(lock))
+    wait_until(lambda: not any(process_start(pid) for pid in family))
     assert supervisor_of(scene.spool) is None
     assert scene.directory.joinpath("hold").exists()  # they ended while they were held

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,8 @@ def test_a_worker_killed_inside_the_lock_stops_nobody_and_the_limit_holds(
         step = put(tmp_path, f"file-{number}", TOTAL // others)
         pool.submit(step.name, step)
     assert pool.answers(timeout=0.5) == []
-    (victim,) = [one.process.pid for one in pool._workers if one.key == "killed"]
+    (victim,) = [one.pid for one in pool._workers if one.key == "killed"]
     begun = time.monotonic()
-    assert victim is not None
     assert kill(victim)
     answers = answers_of(pool)
     assert time.monotonic() - begun >= (TOTAL - PORTION) / RATE
@@ -161,9 +161,8 @@ def test_a_new_worker_keeps_to_the_limit_of_the_others(
     """One that takes the place of a killed one waits until what was taken before is through."""
     pool = make_pool(max_bandwidth=RATE)
     for worker in list(pool._workers):
-        assert worker.process.pid is not None
-        assert kill(worker.process.pid)
-        worker.process.join()
+        assert kill(worker.pid)
+        wait([worker.pipe])
     step = put(tmp_path, "file", 1)
     assert pool._memory is not None
     begun = time.monotonic()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.crash.processes import kill
+from uploader import Spool
 from uploader.drain import pool as pool_module
+from uploader.drain.forkserver import ForkServer
 from uploader.drain.pool import FALSE_STARTS, WorkerPool
 from uploader.drain.steps import Answer
 from uploader.drain.worker import Worker
@@ -73,6 +77,22 @@ class Pid:
         return os.getpid()
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """Says what the worker has open."""
+
+    size: int = 0
+
+    def perform(self, store: ObjectStore) -> list[str]:
+        """Return what each descriptor above stderr's is."""
+        found = []
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(FileNotFoundError):  # of the listing itself
+                if int(number) > 2:
+                    found.append(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
+        return sorted(found)
+
+
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
     """Return a pool of four; it is ended at the end."""
@@ -95,8 +115,8 @@ def test_kills_at_any_instant_cost_single_steps(pool: WorkerPool[int]) -> None:
             handed += 1
             pool.submit(handed, Echo(handed))
         if chance.random() < 0.2 and kills < KILLS:
-            victim = chance.choice(pool._workers).process.pid
-            kills += victim is not None and kill(victim)
+            victim = chance.choice(pool._workers).pid
+            kills += kill(victim)
         for number, answer in pool.answers(timeout=5):
             answered += 1
             failed += answer.failure is not None
@@ -144,6 +164,49 @@ def test_renewed_workers_are_new_processes_and_no_step_is_lost(pool: WorkerPool[
     between = pool.answers(timeout=30)[0][1].value
     pool.submit(3, Pid())
     assert len({before, between, pool.answers(timeout=30)[0][1].value}) == 3
+
+
+def test_a_kill_of_the_fork_server_costs_no_step_and_stops_nothing(
+    pool: WorkerPool[int],
+) -> None:
+    """The workers that it has forked go on; the next ones come from a new one."""
+    for number in range(KILLS // 4):
+        pool.submit(number, Pid())
+        assert kill(pool._server._pid)
+        before = pool.answers(timeout=30)[0][1].value
+        assert kill(before)
+        wait([pool._workers[0].pipe])  # it is gone, and the next step needs a new one
+        pool.submit(number, Pid())
+        assert pool.answers(timeout=30)[0][1].value not in (None, before)
+
+
+def test_a_worker_holds_its_pipe_and_the_lock_and_nothing_else(
+    pool: WorkerPool[int], tmp_path: Path
+) -> None:
+    """Not the database, not the pipe of another; also if the fork server was made late."""
+    held: dict[int, Answer] = {}
+    with Spool(tmp_path / "spool", f"file://{tmp_path}/remote") as spool:
+        for number in range(WORKERS):
+            if number == WORKERS // 2:
+                assert kill(pool._server._pid)
+            assert spool.status().pending == 0  # it is open whenever something is forked
+            pool.submit(number, Holdings())
+    while len(held) < WORKERS:
+        held.update(pool.answers(timeout=30))
+    lock = str(tmp_path / "lock")
+    assert [answer.value for answer in held.values()] == [[lock, "socket"]] * WORKERS
+
+
+def test_a_pool_whose_workers_cannot_be_started_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not try for ever."""
+    (tmp_path / "ends_the_process.py").write_text("import os; os._exit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer("ends_the_process")
+    with pytest.raises(UploaderError, match="no worker process can be started"):
+        server.start()
+    assert not server.running
 
 
 def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:

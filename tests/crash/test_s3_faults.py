@@ -6,7 +6,6 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -268,6 +267,8 @@ def test_a_request_that_stalls_is_ended_and_made_again(scene: S3Scene, fault: Fa
     assert {name: scene.read(name) for name in scene.names()} == contents
 
 
+# Of the threads of the proxy, which is in this process: from Python 3.12 on.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
     seaweed: S3Server,
     proxy: FaultProxy,
@@ -282,8 +283,6 @@ def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
     step = PutWhole("name", artifact.body, PutMode.OVERWRITE, artifact.meta)
     proxy.decide = first(Kind.PUT_OBJECT, StallAnswer())
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-    # One of an earlier test does not know the credentials.
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # as CPython's tests do
     pool: WorkerPool[int] = WorkerPool(1, place, lock)
     try:
         with monkeypatch.context() as patch:

@@ -4,8 +4,8 @@ Every worker has a pipe of its own: one that is killed, at any instant, breaks o
 step alone is lost. (Pools that share a queue and a lock between workers stop for good when one is
 killed inside; `.github/decisions/` has the measurement.)
 
-- Processes come from a fork server that has our modules loaded: they start in milliseconds, share
-  memory, and never inherit the supervisor's threads or connections.
+- Processes come from a fork server (`forkserver.py`): they start in milliseconds, share memory, and
+  inherit no threads or connections.
 - They are started when there is work, and let go when there has been none for a while.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-import multiprocessing
 import os
 import signal
 from collections import deque
@@ -23,15 +22,14 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from uploader import clock
+from uploader.drain.forkserver import ForkServer
 from uploader.drain.steps import Answer, Failure, time_limit
-from uploader.drain.worker import Carried, work
 from uploader.errors import ErrorClass, UploaderError
 from uploader.store import pace
 from uploader.store.opening import home_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkServerProcess
 
     from uploader.drain.steps import Batch, Step
     from uploader.place import Place
@@ -47,7 +45,7 @@ _log = logging.getLogger(__name__)
 class _Running(Generic[Key]):
     """A worker process and the step it is in."""
 
-    process: ForkServerProcess
+    pid: int
     pipe: Connection
     key: Key | None = None
     limit: float = 0.0  #: monotonic seconds at which the step counts as stuck
@@ -62,10 +60,9 @@ class WorkerPool(Generic[Key]):
         """Prepare; no process is started yet."""
         self.size = size
         self._place = place
-        self._fence = Carried(lock_descriptor)
+        self._fence = lock_descriptor
         self._memory: int | None = None  #: what the workers share to keep one limit together
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["uploader.drain.worker", home_of(place)])
+        self._server = ForkServer(home_of(place))
         self._workers: list[_Running[Key]] = []
         self._lost: deque[tuple[Key, Answer]] = deque()
         self._false_starts = 0
@@ -77,14 +74,19 @@ class WorkerPool(Generic[Key]):
 
     @property
     def running(self) -> bool:
-        """Whether there are worker processes."""
-        return bool(self._workers)
+        """Whether there are processes of it."""
+        return self._server.running
+
+    def warm_up(self) -> None:
+        """Begin to load what workers need, in a process beside this one."""
+        self._server.begin()
 
     def use(self, place: Place) -> None:
         """Have every step from now on done by workers that know this; none may be in flight."""
         if place != self._place:
-            self.stop()
+            self._end_workers()
             self._place = place
+            self._server.preload = home_of(place)
 
     def renew(self) -> None:
         """Have every step that is given from now on done by a new worker, with a new client."""
@@ -117,39 +119,29 @@ class WorkerPool(Generic[Key]):
         return [one for one in came if one is not None]
 
     def stop(self) -> None:
-        """End all workers at once; steps in flight are lost, which costs nothing but their time."""
+        """End all processes at once; steps in flight are lost, which costs only their time."""
+        self._end_workers()
+        self._server.stop()
+
+    def _end_workers(self) -> None:
         for worker in self._workers:
             self._kill(worker)
-        for worker in self._workers:
-            worker.process.join()
-            worker.pipe.close()
-        self._workers.clear()
+        for worker in self._workers.copy():
+            self._drop(worker)
         self._lost.clear()
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
 
     def _start(self) -> _Running[Key]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=work,
-            args=(theirs, self._fence, self._place, self._shared()),
-            name="uploader-worker",
-            daemon=True,
-        )
-        process.start()
-        theirs.close()  # so that the worker's death ends the pipe
-        worker: _Running[Key] = _Running(process, ours)
-        self._workers.append(worker)
-        return worker
-
-    def _shared(self) -> Carried | None:
-        """Return what all workers share from the first one's start until `stop`."""
-        if self._place.options.max_bandwidth is None:
-            return None
-        if self._memory is None:
+        if self._memory is None and self._place.options.max_bandwidth is not None:
             self._memory = pace.new_memory()
-        return Carried(self._memory)
+        shared = () if self._memory is None else (self._memory,)
+        worker: _Running[Key] = _Running(*self._server.start(self._fence, *shared))
+        self._workers.append(worker)
+        with suppress(OSError):  # it is dead already: the step that it is for finds out
+            worker.pipe.send(self._place)
+        return worker
 
     def _time_limit(self, step: Step | Batch) -> float:
         limit = self._place.options.max_bandwidth
@@ -175,17 +167,17 @@ class WorkerPool(Generic[Key]):
 
     def _lose(self, worker: _Running[Key], why: str) -> None:
         """Answer for a worker that cannot."""
-        self._drop(worker)
-        if not worker.answered and worker.process.exitcode != -signal.SIGKILL:  # of its own doing
+        code = self._drop(worker)
+        if not worker.answered and code not in (None, -signal.SIGKILL):  # of its own doing
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS:
                 msg = (
                     f"{self._false_starts} worker processes in a row ended before their first "
-                    f"answer (exit code {worker.process.exitcode}); see the messages above"
+                    f"answer (exit code {code}); see the messages above"
                 )
                 raise UploaderError(msg)
         if worker.key is not None:
-            text = f"{why} (pid {worker.process.pid}, exit code {worker.process.exitcode})"
+            text = f"{why} (pid {worker.pid}, exit code {code})"
             _log.warning("%s; its step is done again", text)
             self._lost.append((worker.key, Answer(failure=Failure(ErrorClass.TRANSIENT, text))))
 
@@ -196,9 +188,10 @@ class WorkerPool(Generic[Key]):
     @staticmethod
     def _kill(worker: _Running[Key]) -> None:
         with suppress(ProcessLookupError):
-            os.kill(worker.process.pid or 0, signal.SIGKILL)
+            os.kill(worker.pid, signal.SIGKILL)
 
-    def _drop(self, worker: _Running[Key]) -> None:
+    def _drop(self, worker: _Running[Key]) -> int | None:
+        """Wait for the end of a worker that ends, and forget it. Return its exit code, if known."""
         self._workers.remove(worker)
-        worker.process.join()
         worker.pipe.close()
+        return self._server.ended(worker.pid)

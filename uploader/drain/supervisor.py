@@ -102,6 +102,8 @@ class Supervisor:
     def run(self) -> Ending:
         """Work until there is a reason to leave; return it."""
         reached("supervisor.locked")
+        if self._ledger.live():
+            self._pool.warm_up()
         recover(self._spool.layout, self._ledger)
         reached("supervisor.recovered")
         try:

@@ -3,10 +3,11 @@
 - It makes its own store, at its first step, and a new one after an authentication error.
 - It holds the supervisor's lock by the descriptor it was given: a new supervisor waits for it.
 - It dies with its supervisor: a thread that sleeps on the pipe ends the process when the other end
-  is gone, whatever step it is in. (PR_SET_PDEATHSIG would watch the fork server, which lives as
-  long as any worker does.)
+  is gone, whatever step it is in. (PR_SET_PDEATHSIG would watch the fork server, and a worker goes
+  on without that.)
 - Signals meant for the process group (Ctrl-C, a scheduler's SIGTERM) are the supervisor's to
-  handle: a worker that died of them would lose its part for nothing.
+  handle, and are ignored here, as in the fork server: a worker that died of them would lose its
+  part for nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from __future__ import annotations
 import logging
 import os
 import select
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from multiprocessing.reduction import DupFd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uploader.crashpoint import reached
 from uploader.drain.steps import Answer, Batch, Failure
@@ -47,22 +46,6 @@ _ENDS_A_BATCH = (ErrorClass.AUTH, ErrorClass.THROTTLED)
 OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 
 _log = logging.getLogger(__name__)
-
-
-class Carried:
-    """Carries an open descriptor into a worker as it is started."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Carry `descriptor`."""
-        self.descriptor = descriptor
-
-    def __getstate__(self) -> Any:
-        """Duplicate it; this runs at each start of a process, and can serve only one."""
-        return DupFd(self.descriptor)
-
-    def __setstate__(self, carried: Any) -> None:
-        """Take the duplicate, in the worker."""
-        self.descriptor = carried.detach()
 
 
 class Worker:
@@ -138,29 +121,25 @@ class Worker:
             self._store = None
 
 
-def work(pipe: Connection, fence: Carried, place: Place, memory: Carried | None) -> None:
-    """Answer steps until the pipe ends. The entry point of a worker process.
+def work(pipe: Connection, memory: int | None) -> None:
+    """Answer steps until the pipe ends; the first thing that comes through it is the place.
 
-    `memory` is what the workers of a limit share; None: there is no limit.
+    `memory` is the descriptor of what the workers of a limit share; None: there is no limit.
     """
-    del fence  # it is held by being open
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not os.environ.get(OUTLIVE_VARIABLE):
         threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
-    worker = Worker(place, _pace(place, memory))
-    while True:
-        try:
-            step = pipe.recv()
-            answer = worker.answer(step)
-            pipe.send(answer)
-        except (EOFError, OSError):
-            return
+    try:
+        place = pipe.recv()
+        worker = Worker(place, _pace(place, memory))
+        while True:
+            pipe.send(worker.answer(pipe.recv()))
+    except (EOFError, OSError):
+        return
 
 
-def _pace(place: Place, memory: Carried | None) -> Pace | None:
+def _pace(place: Place, memory: int | None) -> Pace | None:
     rate = place.options.max_bandwidth
-    return Pace(rate, memory.descriptor) if rate and memory else None
+    return None if rate is None or memory is None else Pace(rate, memory)
 
 
 def _end_with(supervisor: int) -> None:
