@@ -14,7 +14,7 @@ UNUSED = ("persistqueue.async_queue", "persistqueue.async_sqlqueue")
 def main() -> int:
     """Run one command; return its exit code."""
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None has a meaning
-    # Imported here: a worker process may import this module again, and must not pay for the rest.
+    # Imported here: only now is it known what need not be loaded.
     from uploader.cli.main import run_command
 
     code = run_command(sys.argv[1:])
