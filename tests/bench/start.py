@@ -5,8 +5,6 @@
   that no service is asked when there is nothing to send.
 - One small file, to a directory and to S3: what the workers' start, the question whether one may
   write there, and the records add. For information.
-- From source: the same where Python may not keep byte code (`PYTHONDONTWRITEBYTECODE`, usual in
-  containers) and the package is a checkout. For information.
 """
 
 from __future__ import annotations
@@ -48,7 +46,6 @@ def run(folder: Path, rounds: int = ROUNDS) -> Result:
             Peer(_FLOOR, starts.floor),
             starts.empty(_FILE, local),
             starts.empty(_S3, nowhere),
-            starts.empty("the same, from source", nowhere, PYTHONDONTWRITEBYTECODE="1"),
             starts.one_file("drain, one file, file://", local),
             starts.one_file("drain, one file, s3://", sink, services.environment(server)),
         ]
@@ -78,12 +75,11 @@ class _Starts:
         """Start Python, and nothing else."""
         self._call([sys.executable, "-c", "pass"], {})
 
-    def empty(self, name: str, url: str, **more: str) -> Peer:
+    def empty(self, name: str, url: str) -> Peer:
         """Return the drain of a spool in which nothing ever was."""
         spool = self._spool(url)
         spool.close()
-        unset = {"PYTHONPYCACHEPREFIX": ""} if more else {}
-        return Peer(name, lambda: self._call(installed.drain(spool.path), {**more, **unset}))
+        return Peer(name, lambda: self._call(installed.drain(spool.path), {}))
 
     def one_file(self, name: str, url: str, more: Mapping[str, str] | None = None) -> Peer:
         """Return the drain of a spool with one small file; the first, not counted, tries it out."""
