@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,8 @@ ABOVE, BELOW = 0.72, 0.62  #: inches for the title, and for what was measured wh
 HEAD, GAP = 0.52, 0.12  #: inches above each row of charts, and below it
 LEFT, RIGHT, BETWEEN = 1.52, 0.12, 0.2  #: inches for names, beside the last chart, between two
 ROOM = 1.3  #: width of a chart over its longest bar: for the figure beside that
+
+CUT = 3.0  #: a bar is cut at this many times the median of its chart, with a mark
 
 SIZE = 8.5  #: points; 12 pixels where it is read
 
@@ -102,7 +105,9 @@ class Sheet:
         self, row: int, column: int, title: str, values: dict[str, tuple[float, str]]
     ) -> None:
         """Draw a bar for everybody that has a value, and the value beside it."""
-        axes = self._axes(row, column)
+        axes, longest = self._axes(row, column), _longest([value for value, _ in values.values()])
+        axes.set_xlim(0, ROOM * longest)
+        self._write(self._left(column), self._top(row) - 0.19, title, color=FAINT)
         for line, name in enumerate(self._names):
             ours = name == s3.OURS
             how: Any = {"color": OURS if ours else TEXT, "weight": "bold" if ours else "normal"}
@@ -111,11 +116,13 @@ class Sheet:
                 self._write(LEFT - 0.08, y, TITLES[name], ha="right", va="center", **how)
             if name in values:
                 value, text = values[name]
-                axes.barh(line, value, height=0.72, color=OURS if ours else THEIRS)
+                end = min(value, longest)
+                axes.barh(line, end, height=0.72, color=OURS if ours else THEIRS)
                 how = {"fontsize": SIZE, "va": "center", **how}
-                axes.annotate(text, (value, line), (3, 0), textcoords="offset points", **how)
-        axes.set_xlim(0, ROOM * max((value for value, _ in values.values()), default=1))
-        self._write(self._left(column), self._top(row) - 0.19, title, color=FAINT)
+                axes.annotate(text, (end, line), (3, 0), textcoords="offset points", **how)
+                if value > longest:
+                    cut = (0.92 * longest, 0.95 * longest)
+                    axes.plot(cut, (line + 0.5, line - 0.5), color="white", linewidth=2.5)
 
     def _axes(self, row: int, column: int) -> Any:
         axes = self.figure.add_axes(
@@ -190,6 +197,13 @@ def _values(chart: Chart, ones: dict[str, Series]) -> dict[str, tuple[float, str
         value = one[chart.figure or throughput]
         values[name] = (value, f"{value:.{0 if value >= 10 else 2}f}")
     return values
+
+
+def _longest(values: Sequence[float]) -> float:
+    """Return where bars end: those much longer than most would leave nothing of the others."""
+    if not values:
+        return 1
+    return min(max(values), CUT * statistics.median(values))
 
 
 def _is_small(work: str) -> bool:

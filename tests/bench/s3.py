@@ -73,11 +73,12 @@ def run(folder: Path, chosen: Chosen) -> Result:
     tools, result.absent = peers.install(wanted)
     for server in chosen.servers:
         with SERVERS[server](folder / server) as running:
+            environment = installed.environment(folder, services.environment(running))
             for files, size in chosen.cases:
                 work = _scaled(files, size, chosen.share)
                 title = f"{server}: {work.files} x {name_of(work.size)}"
                 with tempfile.TemporaryDirectory(dir=folder) as place:
-                    case = _Case(Path(place), work, running, chosen.workers)
+                    case = _Case(Path(place), work, running, environment, chosen.workers)
                     case.fill()
                     turns = case.peers(tools)
                     series = take_turns(title, turns, chosen.rounds, work, result.absent)
@@ -95,12 +96,14 @@ def _scaled(files: int, size: int, share: float) -> Work:
 class _Case:
     """The same files for everybody: in a folder, and in a spool."""
 
-    def __init__(self, place: Path, work: Work, server: S3Server, workers: int) -> None:
+    def __init__(
+        self, place: Path, work: Work, server: S3Server, environment: dict[str, str], workers: int
+    ) -> None:
         self._work, self._server, self._workers = work, server, workers
         self._sources, self._filled, self._spool, self._log = (
             place / name for name in ("sources", "filled", "spool", "log")
         )
-        self._environment = installed.environment(place, services.environment(server))
+        self._environment = environment
         bucket = f"bench-{uuid.uuid4().hex}"
         self._job = Job(self._sources, server.endpoint, bucket, PREFIX)
         self._url = f"s3://{bucket}/{PREFIX}"

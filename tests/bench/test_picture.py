@@ -58,6 +58,16 @@ def test_everybody_has_a_bar_as_long_as_measured() -> None:
     assert [to_hex(bar.get_facecolor()) for bar in small] == [picture.OURS, picture.THEIRS]
 
 
+def test_a_bar_far_longer_than_most_is_cut_and_says_so() -> None:
+    """Or the others could not be compared."""
+    rates = {s3.OURS: 1.0, "s5cmd": 2.0, "composer": 400.0}
+    chart, *_ = picture.sheet_of([_run("sink: 2 x 64 KiB", rates)]).figure.axes
+    bars: list[Any] = list(chart.patches)
+    assert [bar.get_width() for bar in bars] == [1.0, 2.0, 2.0 * picture.CUT]
+    assert [text.get_text() for text in chart.texts] == ["1.00", "2.00", "400"]
+    assert len(chart.lines) == 1
+
+
 def test_who_had_no_turn_keeps_his_line_empty() -> None:
     """So that a name stands for the same line in every chart."""
     runs = [
