@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.place import Place
 from tests.uploads import make_upload
 from uploader import Spool
 from uploader.config import Options
@@ -13,12 +15,30 @@ from uploader.drain.active import ActiveUpload
 from uploader.drain.recorder import Recorder
 from uploader.drain.steps import Answer, Failure, PutPart, Step
 from uploader.errors import ErrorClass
-from uploader.model import Part, SentPart
+from uploader.model import Part, Receipt, SentPart
 from uploader.policy import RetryPolicy
+from uploader.state import State
 from uploader.store.body import Body
 from uploader.store.limits import S3
 
 FAILED_BEFORE = 7
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Return a spool with a local destination."""
+    place = Place(tmp_path)
+    yield place
+    place.spool.close()
+
+
+def arrived(place: Place, name: str) -> ActiveUpload:
+    """Return an upload that is at the destination, which is not recorded yet."""
+    ((upload, item),) = place.spool.ledger.start_all([place.spool.upload(place.put(name, "x"))])
+    blob = place.spool.layout.blob_path(upload.id)
+    active = ActiveUpload(upload, item, blob, S3, Options())
+    active.receipt = Receipt("etag", 1, upload.crc32c, 1.0)
+    return active
 
 
 @pytest.mark.parametrize(("arrives", "in_a_row"), [(True, 1), (False, FAILED_BEFORE + 1)])
@@ -43,3 +63,35 @@ def test_a_part_that_arrived_ends_the_row_of_failures(
     with Spool(tmp_path / "spool", f"file://{tmp_path}/remote") as spool:
         Recorder(spool, RetryPolicy()).settle(active)
     assert told == [in_a_row]
+
+
+def test_a_blob_may_go_once_the_arrival_is_committed(place: Place) -> None:
+    """Some are for whoever removes them beside other work, the rest is removed at once."""
+    recorder = Recorder(place.spool, RetryPolicy())
+    uploads = [arrived(place, name) for name in ("a", "b", "c")]
+    with recorder.together():
+        for active in uploads:
+            recorder.settle(active)
+            assert recorder.unneeded(9) == ()
+    assert recorder.unneeded(1) == (uploads[0].blob,)
+    recorder.remove_unneeded()
+    assert [Path(active.blob).exists() for active in uploads] == [True, False, False]
+    assert recorder.unneeded(9) == ()
+
+
+def test_what_was_not_committed_keeps_its_blob(place: Place) -> None:
+    """And does not go with what is committed after it."""
+    recorder = Recorder(place.spool, RetryPolicy())
+    lost, kept = arrived(place, "lost"), arrived(place, "kept")
+
+    def fail_half_way() -> None:
+        with recorder.together():
+            recorder.settle(lost)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way()
+    with recorder.together():
+        recorder.settle(kept)
+    assert recorder.unneeded(9) == (kept.blob,)
+    assert place.spool.upload(lost.upload.id).state is State.ACTIVE

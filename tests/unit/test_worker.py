@@ -103,6 +103,31 @@ def test_a_busy_machine_is_not_taken_for_a_slow_service(worker: Worker) -> None:
     assert worker._width == 1
 
 
+def test_blobs_that_are_not_needed_any_more_are_gone_with_the_answer(
+    worker: Worker, tmp_path: Path
+) -> None:
+    """One that another process has swept already is no fault."""
+    unneeded = [tmp_path / name for name in ("one", "swept", "two")]
+    for path in unneeded:
+        path.write_bytes(b"bytes")
+    unneeded[1].unlink()
+    answer = worker.answer(Batch((Say(1), Say(2)), tuple(map(str, unneeded))))
+    assert [one.value for one in answers_in(answer, 2)] == [1, 2]
+    assert not any(path.exists() for path in unneeded)
+
+
+def test_a_blob_that_cannot_be_removed_is_named_and_stops_nothing(
+    worker: Worker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sweep meets it again; the steps and the other blobs have nothing to do with it."""
+    other = tmp_path / "other"
+    other.write_bytes(b"bytes")
+    answer = worker.answer(Batch((Say(1), Say(2)), (str(tmp_path), str(other))))
+    assert [one.value for one in answers_in(answer, 2)] == [1, 2]
+    assert not other.exists()
+    assert f"could not remove {tmp_path}" in caplog.text
+
+
 def test_the_loss_of_a_worker_is_the_failure_of_all_that_it_had() -> None:
     """They are done again, each for itself."""
     lost = Answer(failure=Failure(ErrorClass.TRANSIENT, "worker process ended"))

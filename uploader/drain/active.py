@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from uploader.store.base import Limits
 
 
+def goes_in_parts(upload: Upload, limits: Limits, options: Options) -> bool:
+    """Tell whether an upload goes in parts: it is large, or was begun so."""
+    return upload.kind is Kind.FILE and (
+        upload.session is not None
+        or not plan.goes_whole(upload.size or 0, limits, options.part_size)
+    )
+
+
 @dataclass
 class ActiveUpload:
     """An upload that has steps in flight, or soon will."""
@@ -66,11 +74,7 @@ class ActiveUpload:
     @property
     def is_large(self) -> bool:
         """Whether it goes in parts."""
-        size = self.upload.size or 0
-        return self.upload.kind is Kind.FILE and (
-            self.session is not None
-            or not plan.goes_whole(size, self.limits, self.options.part_size)
-        )
+        return self.session is not None or goes_in_parts(self.upload, self.limits, self.options)
 
     @property
     def has_part_ready(self) -> bool:

@@ -7,6 +7,7 @@ would leave a row whose bytes are gone.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from uploader.drain.active import ActiveUpload
     from uploader.drain.steps import Answer, Failure, Step
+    from uploader.model import Receipt, Upload
     from uploader.policy import RetryPolicy
     from uploader.spool.spool import Spool
 
@@ -34,20 +36,35 @@ class Recorder:
     def __init__(self, spool: Spool, policy: RetryPolicy) -> None:
         """Write to `spool`'s ledger."""
         self._spool, self._ledger, self._policy = spool, spool.ledger, policy
-        self._unneeded: list[str] = []
+        self._arrived: list[tuple[Upload, Receipt]] = []
+        self._ended: list[str] = []  #: ids of what ends with the commit, but for what arrived
+        self._unneeded: deque[str] = deque()  #: ids of what has ended, whose blobs are still there
         self._said: list[str] = []
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Commit all that is recorded inside at once; then remove the blobs it made unneeded."""
-        self._unneeded.clear()
+        """Commit all that is recorded inside at once; blobs that it made unneeded may go then."""
+        self._arrived.clear()
+        self._ended.clear()
         self._said.clear()
         with self._ledger.together():
             yield
+            if self._arrived:
+                self._ended += self._ledger.finish_all(self._arrived)
+        self._unneeded += self._ended
         for point in self._said:
             reached(point)
-        for upload_id in self._unneeded:
-            discard(self._spool.layout, upload_id)
+
+    def unneeded(self, most: int) -> tuple[str, ...]:
+        """Return the paths of up to `most` blobs that the caller now sees to the removal of."""
+        count = min(most, len(self._unneeded))
+        blob_path = self._spool.layout.blob_path
+        return tuple(blob_path(self._unneeded.popleft()) for _ in range(count))
+
+    def remove_unneeded(self) -> None:
+        """Remove all blobs that are not needed any more, and that nobody else sees to."""
+        while self._unneeded:
+            discard(self._spool.layout, self._unneeded.popleft())
             reached("supervisor.blob-unlinked")
 
     def answer(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
@@ -71,12 +88,12 @@ class Recorder:
         """Record how an attempt ended."""
         upload = active.upload
         if active.receipt:
-            self._unneeded += self._ledger.finish(upload, active.receipt)
+            self._arrived.append((upload, active.receipt))
             self._said.append("supervisor.finish-committed")
             _log.info("done: %s (%s bytes)", upload.name, upload.size or 0)
         elif active.cancelling:
             self._ledger.cancel_active(upload)
-            self._unneeded.append(upload.id)
+            self._ended.append(upload.id)
             _log.info("cancelled: %s", upload.name)
         elif active.failure:
             self._failed(active, active.failure)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGE_AT_ONCE = 2  #: large files under way
 SMALL = 1 << 20  #: bytes up to which uploads go to a worker together
 SMALL_AT_ONCE = 32  #: of them to one worker; what a kill costs at most is their requests
+REMOVED_AT_ONCE = 64  #: blobs that a worker removes beside a batch: it keeps up with two
 WINDOW = 256  #: candidates looked at together; bounds memory whatever the backlog
 
 

@@ -195,9 +195,14 @@ class Link(_Small):
 
 @dataclass(frozen=True)
 class Batch:
-    """Several small steps for one worker: one message, and one commit, for all of them."""
+    """Several small steps for one worker: one message, and one commit, for all of them.
+
+    Blobs of uploads that have ended are removed beside them: where each removal waits for the disk
+    (ext4 with `discard`: 0.3 ms) that time is the worker's, which waits for the service anyway.
+    """
 
     steps: tuple[Step, ...]
+    unneeded: tuple[str, ...] = ()  #: paths of blobs whose uploads have ended, committed
 
     @property
     def size(self) -> int:

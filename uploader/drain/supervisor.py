@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uploader import clock
 from uploader.crashpoint import reached
 from uploader.drain import schedule, steps
-from uploader.drain.active import ActiveUpload
+from uploader.drain.active import ActiveUpload, goes_in_parts
 from uploader.drain.gate import Gate
 from uploader.drain.meter import Meter
 from uploader.drain.pool import WorkerPool
@@ -91,7 +91,9 @@ class Supervisor:
         self._recorder = Recorder(spool, RetryPolicy(self._options.max_attempts))
         self._tidying = Tidying(spool.ledger)
         self._active: dict[int, ActiveUpload] = {}
+        self._open: dict[int, ActiveUpload] = {}  #: those of them that may have a step to hand out
         self._candidates: deque[Upload] = deque()
+        self._dealt: list[list[ActiveUpload]] = []  #: started, for a free worker each
         self._parts_turn = True
         self._look_at = 0.0  #: monotonic seconds at which to look for candidates
         self._busy_at = clock.monotonic()  #: when there was last something in flight
@@ -110,6 +112,7 @@ class Supervisor:
             while (ending := self._ending()) is None:
                 self._upkeep()
                 self._hand_out()
+                self._recorder.remove_unneeded()
                 self._collect(self._poll())
                 self._on_tick()
             self._leave(ending)
@@ -156,9 +159,10 @@ class Supervisor:
             if step:
                 self._pool.submit([(None, step)], step)
             return
+        self._hand_dealt()
         if not self._free:
             return
-        for active in [one for one in self._active.values() if not one.has_part_ready]:
+        for active in [one for one in self._open.values() if not one.has_part_ready]:
             self._hand_from(active, 1)
         while self._free and (tidy := self._tidying.next_step()):
             self._pool.submit([(None, tidy)], tidy)
@@ -167,6 +171,7 @@ class Supervisor:
         )
         self._hand_parts(places)
         self._start_new()
+        self._hand_dealt()
         self._hand_parts(self._free)
 
     def _collect(self, timeout: float) -> None:
@@ -178,6 +183,7 @@ class Supervisor:
         with self._recorder.together():
             for works, answer in answers:
                 self._take_all(works, steps.answers_in(answer, len(works)))
+            self._start_beside()
         self._look_at = 0.0
         self._report()
 
@@ -202,6 +208,7 @@ class Supervisor:
     def _take(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
         active.answered(step, answer)
         if answer.untried:
+            self._open[active.upload.seq] = active
             return
         if answer.failure is None:
             self._throttle.succeeded()
@@ -209,7 +216,9 @@ class Supervisor:
         self._recorder.answer(active, step, answer)
         if active.settled:
             self._recorder.settle(active)
-            del self._active[active.upload.seq]
+            self._forget(active)
+        else:
+            self._open[active.upload.seq] = active
 
     def _leave(self, ending: Ending) -> None:
         """Let steps in flight finish for a while, then put back what is not done."""
@@ -219,8 +228,10 @@ class Supervisor:
             self._collect(min(POLL, until - clock.monotonic()))
             self._on_tick()
         self._pool.stop()
-        for seq in self._active:
-            self._ledger.put_back(seq)
+        self._recorder.remove_unneeded()
+        with self._ledger.together():
+            for seq in self._active:
+                self._ledger.put_back(seq)
         self._active.clear()
 
     # -- choosing -------------------------------------------------------------------------------
@@ -238,16 +249,33 @@ class Supervisor:
             return
         self._tidying.look()
         if not self._candidates:
-            wall = clock.now()
-            self._candidates.extend(self._ledger.startable(wall, wall + MAX_DELAY, schedule.WINDOW))
+            self._look_up()
             self._look_at = now + LOOK_AGAIN
+
+    def _look_up(self) -> None:
+        now = clock.now()
+        self._candidates.extend(self._ledger.startable(now, now + MAX_DELAY, schedule.WINDOW))
 
     def _settle_idle_cancellations(self) -> None:
         """End what was cancelled while none of its steps was in flight."""
         for active in [one for one in self._active.values() if one.cancelling and one.settled]:
             with self._recorder.together():
                 self._recorder.settle(active)
-            del self._active[active.upload.seq]
+            self._forget(active)
+
+    def _forget(self, active: ActiveUpload) -> None:
+        del self._active[active.upload.seq]
+        self._open.pop(active.upload.seq, None)
+
+    def _start_beside(self) -> None:
+        """Start what goes next in the commit of what arrived, unless something goes before it.
+
+        The free workers then wait for one commit instead of two.
+        """
+        if self._gate.open and self._tidying.finished and not self._open:
+            if not self._candidates:
+                self._look_up()
+            self._start_new()
 
     def _start_new(self) -> None:
         """Start as many candidates as there are free workers, in one transaction."""
@@ -257,7 +285,7 @@ class Supervisor:
             [one for one in self._candidates if not self._tidying.concerns(one.seq)],
             self._free,
             sum(active.is_large for active in self._active.values()),
-            self._is_large,
+            lambda upload: goes_in_parts(upload, self._limits, self._options),
             at_once=1 if self._throttle.lowered else schedule.SMALL_AT_ONCE,
             smallest_first=self._settings.deadline is not None,
         )
@@ -267,11 +295,19 @@ class Supervisor:
         seqs = {upload.seq for upload in chosen}
         self._candidates = deque(one for one in self._candidates if one.seq not in seqs)
         for upload, item in self._ledger.start_all(chosen):
-            self._active[upload.seq] = self._activated(upload, item)
-        for hand in hands:
-            self._submit([self._active[one.seq] for one in hand if one.seq in self._active])
+            self._active[upload.seq] = self._open[upload.seq] = self._activated(upload, item)
+        self._dealt = [
+            [self._active[one.seq] for one in hand if one.seq in self._active] for hand in hands
+        ]
         self._parts_turn = True
-        reached("supervisor.started-upload")
+
+    def _hand_dealt(self) -> None:
+        """Hand out what was started; its start is committed."""
+        if self._dealt:
+            reached("supervisor.started-upload")
+        for hand in self._dealt:
+            self._submit(hand)
+        self._dealt = []
 
     def _activated(self, upload: Upload, item: dict[str, object]) -> ActiveUpload:
         return ActiveUpload(
@@ -285,7 +321,7 @@ class Supervisor:
         )
 
     def _hand_parts(self, places: int) -> None:
-        for active in [one for one in self._active.values() if one.has_part_ready]:
+        for active in [one for one in self._open.values() if one.has_part_ready]:
             handed = self._hand_from(active, places)
             places -= handed
             if handed:
@@ -303,9 +339,15 @@ class Supervisor:
         works: list[Work] = [(one, step) for one in uploads if (step := one.next_step())]
         if works:
             given = tuple(step for _, step in works)
-            self._pool.submit(works, given[0] if len(given) == 1 else steps.Batch(given))
+            self._pool.submit(works, given[0] if len(given) == 1 else self._batch(given))
             reached("supervisor.step-handed-out")
+        for one in uploads:
+            if not one.has_part_ready:
+                self._open.pop(one.upload.seq, None)
         return bool(works)
+
+    def _batch(self, given: tuple[Step, ...]) -> steps.Batch:
+        return steps.Batch(given, self._recorder.unneeded(schedule.REMOVED_AT_ONCE))
 
     @property
     def _free(self) -> int:
@@ -314,11 +356,8 @@ class Supervisor:
 
     def _room(self) -> Room:
         limit = min(self._throttle.limit, self._pool.size)
-        parts = sum(one.in_flight for one in self._active.values() if one.has_part_ready)
+        parts = sum(one.in_flight for one in self._open.values() if one.has_part_ready)
         return Room(self._free, limit, parts)
-
-    def _is_large(self, upload: Upload) -> bool:
-        return ActiveUpload(upload, {}, "", self._limits, self._options).is_large
 
     # -- upkeep ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from uploader.crashpoint import reached
@@ -30,6 +30,7 @@ from uploader.store.pace import Pace
 from uploader.store.paced import with_pace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
     from uploader.drain.steps import Step
@@ -63,7 +64,9 @@ class Worker:
         """Do a step, or all of a batch; whatever goes wrong is answered, never raised."""
         begun = time.monotonic()
         if isinstance(step, Batch):
-            answer = Answer(self._all(step.steps), seconds=time.monotonic() - begun)
+            with _removing(step.unneeded):
+                answers = self._all(step.steps)
+            answer = Answer(answers, seconds=time.monotonic() - begun)
         else:
             answer = self._one(step)
         if self._over is ErrorClass.AUTH:
@@ -119,6 +122,30 @@ class Worker:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+@contextmanager
+def _removing(paths: tuple[str, ...]) -> Iterator[None]:
+    """Remove files meanwhile; they are gone at the end."""
+    if not paths:
+        yield
+        return
+    thread = threading.Thread(target=_remove, args=(paths,))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _remove(paths: tuple[str, ...]) -> None:
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _log.warning("could not remove %s (the next sweep tries again): %s", path, error)
 
 
 def work(pipe: Connection, memory: int | None) -> None:
