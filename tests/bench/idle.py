@@ -5,8 +5,8 @@
 - Memory is that of the agent and all that came of it, what they share counted once. It is looked
   at when the last upload has arrived and the workers are still there, and at the end, when an agent
   without work has let them go.
-- CPU is the kernel's account of the same processes, over the whole time from the last upload on:
-  the time until the workers are let go is in it.
+- CPU is the kernel's account of the same processes, over a minute that begins when the agent has
+  gone idle, its workers let go. What it takes from the last upload until then is told beside it.
 - One look at each: there is nobody to take turns with, and the figures hardly vary.
 """
 
@@ -54,16 +54,16 @@ def run(folder: Path, seconds: float = SECONDS) -> Result:
         _upload(folder, used)
         agents = {"before any upload": fresh, "after uploads": used}
         workers = len(workers_of(used.pid))
-        for pause in (0.0, min(SETTLED, seconds / 2), max(seconds - SETTLED, seconds / 2)):
+        for pause in (0.0, SETTLED, seconds):
             time.sleep(pause)
             for agent in agents.values():
                 agent.look()
     for state, agent in agents.items():
-        share, later = agent.share(0), agent.share(1)
-        result.targets.append(Target(f"CPU, agent {state}", share, CPU_LIMIT, "% of a core"))
+        first, then = agent.share(0), agent.share(1)
+        result.targets.append(Target(f"CPU, agent {state}", then, CPU_LIMIT, "% of a core"))
         result.notes.append(
-            f"agent {state}: {', then '.join(agent.memory_told)}; "
-            f"{share:.3f} % of a core, {later:.3f} % when it had been idle for {SETTLED:.0f} s"
+            f"agent {state}: {', then '.join(agent.memory_told)}; {first:.3f} % of a core in the "
+            f"first {SETTLED:.0f} s, {then:.3f} % in the {seconds:.0f} s after them"
         )
     what = f"memory of the agent and {workers} workers"
     result.targets.append(Target(what, used.memory, MEMORY_LIMIT, "MiB"))
@@ -92,8 +92,8 @@ class _Agent:
         self.memory_told.append(f"{together:.0f} MiB ({each})")
 
     def share(self, since: int) -> float:
-        """Return the percentage of a core from one look to the last."""
-        (begun, before), (ended, after) = self.cpu[since], self.cpu[-1]
+        """Return the percentage of a core from one look to the next."""
+        (begun, before), (ended, after) = self.cpu[since : since + 2]
         return 100 * (after - before) / (ended - begun)
 
 
