@@ -32,7 +32,7 @@ HEAD, GAP = 0.52, 0.12  #: inches above each row of charts, and below it
 LEFT, RIGHT, BETWEEN = 1.52, 0.12, 0.2  #: inches for names, beside the last chart, between two
 ROOM = 1.3  #: width of a chart over its longest bar: for the figure beside that
 
-CUT = 3.0  #: a bar is cut at this many times the median of its chart, with a mark
+CUT = 3.0  #: a cost is cut at this many times the median of its chart, with a mark
 
 SIZE = 8.5  #: points; 12 pixels where it is read
 
@@ -82,7 +82,8 @@ def sheet_of(runs: Sequence[dict[str, Any]]) -> Sheet:
         sheet.write_title(row, chart.title)
         for column, work in enumerate(works):
             ones = series.get((chart.server, work), {})
-            sheet.draw_chart(row, column, _title(work, chart), _values(chart, ones))
+            values = _values(chart, ones)
+            sheet.draw_chart(row, column, _title(work, chart), values, _longest(chart, values))
     sheet.write_around(runs[-1])
     return sheet
 
@@ -102,10 +103,15 @@ class Sheet:
         self._write(0.15, self._top(row) - 0.42, title, fontsize=10, weight="bold")
 
     def draw_chart(
-        self, row: int, column: int, title: str, values: dict[str, tuple[float, str]]
+        self,
+        row: int,
+        column: int,
+        title: str,
+        values: dict[str, tuple[float, str]],
+        longest: float,
     ) -> None:
         """Draw a bar for everybody that has a value, and the value beside it."""
-        axes, longest = self._axes(row, column), _longest([value for value, _ in values.values()])
+        axes = self._axes(row, column)
         axes.set_xlim(0, ROOM * longest)
         self._write(self._left(column), self._top(row) - 0.19, title, color=FAINT)
         for line, name in enumerate(self._names):
@@ -199,11 +205,10 @@ def _values(chart: Chart, ones: dict[str, Series]) -> dict[str, tuple[float, str
     return values
 
 
-def _longest(values: Sequence[float]) -> float:
-    """Return where bars end: those much longer than most would leave nothing of the others."""
-    if not values:
-        return 1
-    return min(max(values), CUT * statistics.median(values))
+def _longest(chart: Chart, values: dict[str, tuple[float, str]]) -> float:
+    """Return where bars end. A cost far above most is cut; nobody's speed is."""
+    found = [value for value, _ in values.values()] or [1.0]
+    return min(max(found), CUT * statistics.median(found)) if chart.figure else max(found)
 
 
 def _is_small(work: str) -> bool:
