@@ -280,6 +280,7 @@ class SpoolAgainstModel(RuleBasedStateMachine):
                 self.recorder.answer(active, step, answer)
                 if active.settled:
                     self.recorder.settle(active)
+            self.recorder.remove_unneeded()
         # its back-off is over at once
         self.spool._journal.execute("UPDATE upload SET not_before = 0 WHERE state = 'ready'")
 
