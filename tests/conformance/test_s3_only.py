@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 from tests.conformance.watched import Watched, watching
 from tests.servers.requests import Kind, Request
 from tests.servers.s3_server import S3Server
-from uploader.drain.steps import Link, PutWhole
-from uploader.errors import ConflictError, PermanentError, TransientError
+from uploader.drain.steps import Batch, Link, PutWhole, answers_in
+from uploader.drain.worker import Worker
+from uploader.errors import ConflictError, ErrorClass, PermanentError, TransientError
 from uploader.model import PutMode, SymlinkMode
 from uploader.store.base import ObjectStore
 from uploader.store.s3 import arguments, copying
@@ -321,3 +322,25 @@ def test_an_object_that_no_service_takes_is_refused_before_it_is_begun(
         store.begin(NAME, CREATE, meta)
     assert len(watched.proxy.requests) == before
     assert copying.PARTS_MAX * copying.PART < meta.size <= copying.PARTS_MAX * (5 << 30)
+
+
+def test_small_files_that_go_together_take_one_request_each(watched: Watched) -> None:
+    """And one for all of them: whether any of their names is a symlink's."""
+    artifact = watched.artifacts.of(b"small")
+    watched.open().put("files/5.symlink", artifact.body, CREATE, artifact.meta)
+    steps = [
+        PutWhole(
+            f"files/{number}", artifact.body, CREATE, replace(artifact.meta, upload_id=f"u{number}")
+        )
+        for number in range(10)
+    ]
+    worker = Worker(watched.place())
+    watched.forget()
+    answers = answers_in(worker.answer(Batch(tuple(steps))), len(steps))
+    worker._close()
+    assert [one.failure and one.failure.error_class for one in answers] == [
+        ErrorClass.CONFLICT if number == 5 else None for number in range(10)
+    ]
+    assert len(watched.requests(Kind.PUT_OBJECT)) == 9
+    assert len(watched.requests(Kind.HEAD_OBJECT)) == 1  # of the one that is there
+    assert len(watched.requests(Kind.LIST_OBJECTS)) == 1

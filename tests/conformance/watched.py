@@ -37,6 +37,7 @@ class Watched:
         self._prefixes = (f"prefix-{number}" for number in itertools.count())
         self.prefix = "trial"
         self._opened: list[ObjectStore] = []
+        self.capabilities = Capabilities()
         self.capabilities = self.open(tried=False).prepare(first=True) or Capabilities()
         self.begin_test()
 
@@ -45,18 +46,26 @@ class Watched:
         self.close()
         self.prefix = next(self._prefixes)
         self.artifacts = Artifacts(self._directory / self.prefix)
-        self._before = len(self.proxy.requests)
+        self.forget()
         self.proxy.decide = lambda _: None
 
     def open(
         self, *, tried: bool = True, can: Mapping[str, Any] | None = None, **options: Any
     ) -> ObjectStore:
         """Return a store of this test's prefix; `can` says what it takes the service for."""
+        known = replace(self.capabilities, **(can or {})) if tried else None
+        self._opened.append(open_store(replace(self.place(**options), capabilities=known)))
+        return self._opened[-1]
+
+    def place(self, **options: Any) -> Place:
+        """Return what this test's prefix is opened with."""
         url = f"s3://{self.bucket}/{self.prefix}"
         place = Place.of(url, {"endpoint": self.proxy.endpoint, **options})
-        known = replace(self.capabilities, **(can or {})) if tried else None
-        self._opened.append(open_store(replace(place, capabilities=known)))
-        return self._opened[-1]
+        return replace(place, capabilities=self.capabilities)
+
+    def forget(self) -> None:
+        """Count requests from here on."""
+        self._before = len(self.proxy.requests)
 
     def close(self) -> None:
         """Close the stores that were opened."""

@@ -38,7 +38,8 @@ def test_a_request_begins_as_the_model_says(operation: str) -> None:
     http = MODEL.operation_model(CALLED[operation]).http
     _, _, query = http["requestUri"].partition("?")
     assert VERBS[operation].method == http["method"]
-    assert set(VERBS[operation].query) == set(query.split("&")) - {""}
+    expected = [tuple(pair.split("=")) if "=" in pair else (pair, "") for pair in query.split("&")]
+    assert set(VERBS[operation].query) == set(expected) - {("", "")}
 
 
 @pytest.mark.parametrize("operation", VERBS)
@@ -98,6 +99,15 @@ def test_an_answer_is_understood_as_boto3_tells_it() -> None:
         "ContentLength": "5",
         "Metadata": {"k": "v"},
     }
+
+
+def test_a_listing_tells_its_keys() -> None:
+    """As they are, whatever is in them, and whether there are more."""
+    told = "<IsTruncated>false</IsTruncated><Contents><Key>a&amp;b</Key><Size>1</Size></Contents>"
+    said = document("ListBucketResult", f"{told}<Contents><Key>é</Key></Contents>")
+    found = understood("list_objects_v2", Answer(200, {}, said.encode()))
+    assert found["IsTruncated"] == "false"
+    assert [one["Key"] for one in found["Contents"]] == ["a&b", "é"]
 
 
 @pytest.mark.parametrize(

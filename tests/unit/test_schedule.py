@@ -55,7 +55,7 @@ def test_with_a_deadline_the_smallest_go_first() -> None:
 
 def test_small_uploads_go_to_a_worker_together() -> None:
     """Spread over all workers first; what is not small goes alone."""
-    assert dealt(1, 2, 3, 4, 5, free=2, at_once=8) == [[1, 3, 5], [2, 4]]
+    assert dealt(1, 2, 3, 4, 5, free=2, at_once=8) == [[1, 2], [3, 4, 5]]
     assert dealt(1, 2, 3, free=4, at_once=8) == [[1], [2], [3]]
     middle = SMALL + 1
     assert dealt(1, middle, 2, 3, free=2, at_once=8) == [[middle], [1, 2, 3]]

@@ -56,7 +56,8 @@ def deal(
 ) -> list[list[Upload]]:
     """Return which candidates to start: for each of up to `free` workers one, or some small files.
 
-    A symlink goes alone: it may be a copy that takes the store its time.
+    A symlink goes alone: it may be a copy that takes the store its time. Small files that were
+    logged after one another stay together: names that are alike are asked for together.
 
     Args:
         candidates: in the order in which they should start.
@@ -86,4 +87,7 @@ def deal(
         elif spare:
             alone.append([upload])
     hands = min(free - len(alone), len(small))
-    return alone + [small[hand::hands] for hand in range(hands)]
+    return alone + [
+        small[len(small) * hand // hands : len(small) * (hand + 1) // hands]
+        for hand in range(hands)
+    ]

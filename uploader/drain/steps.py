@@ -205,6 +205,15 @@ class Batch:
     unneeded: tuple[str, ...] = ()  #: paths of blobs whose uploads have ended, committed
 
     @property
+    def in_question(self) -> list[str]:
+        """The names for which the steps would ask the store one by one."""
+        return [
+            alias.other_form(step.name, symlink=False)
+            for step in self.steps
+            if isinstance(step, PutWhole)
+        ]
+
+    @property
     def size(self) -> int:
         """How many bytes they move."""
         return sum(step.size for step in self.steps)

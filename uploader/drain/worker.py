@@ -17,7 +17,6 @@ import os
 import select
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from uploader.crashpoint import reached
 from uploader.drain.steps import Answer, Batch, Failure
 from uploader.errors import ErrorClass, SessionLostError, StoreError
 from uploader.policy import try_in_step
+from uploader.store.foresight import foreseeing
 from uploader.store.opening import open_store
 from uploader.store.pace import Pace
 from uploader.store.paced import with_pace
@@ -57,6 +57,7 @@ class Worker:
         self._place = place
         self._pace = pace
         self._store: ObjectStore | None = None
+        self._foreseeing: ObjectStore | None = None  #: the same, during a batch
         self._over: ErrorClass | None = None  #: why the rest of a batch is not tried
         self._width = 1  #: steps of a batch at a time
 
@@ -65,7 +66,7 @@ class Worker:
         begun = time.monotonic()
         if isinstance(step, Batch):
             with _removing(step.unneeded):
-                answers = self._all(step.steps)
+                answers = self._all(step)
             answer = Answer(answers, seconds=time.monotonic() - begun)
         else:
             answer = self._one(step)
@@ -74,17 +75,20 @@ class Worker:
         self._over = None
         return answer
 
-    def _all(self, steps: tuple[Step, ...]) -> list[Answer]:
+    def _all(self, batch: Batch) -> list[Answer]:
         """Do the steps one after another, or some at a time where the service takes its time."""
         begun, cpu = time.monotonic(), time.process_time()
+        with suppress(StoreError):  # each step would say it again
+            self._foreseeing = foreseeing(self._opened(), batch.in_question)
         if self._width == 1:
-            answers = [self._one(step) for step in steps]
+            answers = [self._one(step) for step in batch.steps]
         else:
-            with suppress(StoreError):  # each step would say it again
-                self._opened()
+            from concurrent.futures import ThreadPoolExecutor  # slow to load
+
             with ThreadPoolExecutor(self._width) as threads:
-                answers = list(threads.map(self._one, steps))
-        self._adapt(time.monotonic() - begun, time.process_time() - cpu, len(steps))
+                answers = list(threads.map(self._one, batch.steps))
+        self._foreseeing = None
+        self._adapt(time.monotonic() - begun, time.process_time() - cpu, len(batch.steps))
         return answers
 
     def _adapt(self, seconds: float, cpu: float, count: int) -> None:
@@ -100,7 +104,7 @@ class Worker:
             return Answer(untried=True)
         reached("worker.step-begun")
         try:
-            value = try_in_step(lambda: step.perform(self._opened()))
+            value = try_in_step(lambda: step.perform(self._foreseeing or self._opened()))
         except StoreError as error:
             failure = Failure(error.error_class, str(error), isinstance(error, SessionLostError))
             if error.error_class in _ENDS_A_BATCH:

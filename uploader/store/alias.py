@@ -63,8 +63,8 @@ def link(
 
 def refuse_other_form(store: ObjectStore, name: str, mode: PutMode, *, symlink: bool) -> None:
     """Without overwrite: raise `ConflictError` if the name exists in its other form."""
-    if mode is PutMode.CREATE and _exists(store, _other(name, symlink=symlink)):
-        msg = f"{_other(name, symlink=symlink)} already exists, but overwrite was set to False"
+    if mode is PutMode.CREATE and _exists(store, other_form(name, symlink=symlink)):
+        msg = f"{other_form(name, symlink=symlink)} already exists, but overwrite was set to False"
         raise ConflictError(msg)
 
 
@@ -73,9 +73,14 @@ def drop_other_form(store: ObjectStore, name: str, mode: PutMode, *, symlink: bo
 
     Looked for first: in a versioned bucket the deletion of nothing would leave a marker each time.
     """
-    other = _other(name, symlink=symlink)
+    other = other_form(name, symlink=symlink)
     if mode is PutMode.OVERWRITE and _exists(store, other):
         store.delete(other)
+
+
+def other_form(name: str, *, symlink: bool) -> str:
+    """Return what a name is called in the form that it does not have."""
+    return name if symlink else name + POINTER_SUFFIX
 
 
 def resolve(store: ObjectStore, name: str) -> ObjectInfo:
@@ -126,10 +131,6 @@ def _put_pointer(
         meta.upload_id, len(text), crc32c(text), meta.source_mtime, meta.run, meta.rank
     )
     return store.put(name + POINTER_SUFFIX, Body.of_bytes(text), mode, meta)
-
-
-def _other(name: str, *, symlink: bool) -> str:
-    return name if symlink else name + POINTER_SUFFIX
 
 
 def _exists(store: ObjectStore, name: str) -> bool:

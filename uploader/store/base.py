@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from uploader.model import Part, PutMode, Receipt, SentPart, SymlinkMode
     from uploader.place import Capabilities
@@ -147,6 +147,12 @@ class ObjectStore(Protocol):
 
         Raises:
             ConflictError: CREATE, and something else has the name.
+        """
+
+    def absent(self, names: Sequence[str]) -> set[str]:
+        """Return names that are not there, as far as a request or two tell; never an error.
+
+        Of a name that is left out nothing is known: `head` tells.
         """
 
     def head(self, name: str) -> ObjectInfo:

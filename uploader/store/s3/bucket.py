@@ -210,7 +210,7 @@ class Bucket:
         called, url = _OPERATIONS[operation], self.url(key)
         request = request_of(operation, parameters)
         sent = held_back(body) if body else [request.document]
-        if request.method != "HEAD":
+        if request.method in ("PUT", "POST"):
             size = body.size if body else len(request.document)
             request.headers["content-length"] = str(size)
         with classified(called, url):

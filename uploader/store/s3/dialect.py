@@ -22,15 +22,16 @@ class Verb(NamedTuple):
     """How a request of one operation begins."""
 
     method: str
-    query: tuple[str, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
 
 
 VERBS = {
     "abort_multipart_upload": Verb("DELETE"),
     "complete_multipart_upload": Verb("POST"),
-    "create_multipart_upload": Verb("POST", ("uploads",)),
+    "create_multipart_upload": Verb("POST", (("uploads", ""),)),
     "head_bucket": Verb("HEAD"),
     "head_object": Verb("HEAD"),
+    "list_objects_v2": Verb("GET", (("list-type", "2"),)),
     "put_object": Verb("PUT"),
     "upload_part": Verb("PUT"),
 }  #: the operations that go past the SDK
@@ -52,7 +53,12 @@ HEADERS = {
     "StorageClass": "x-amz-storage-class",
     "Tagging": "x-amz-tagging",
 }  #: by what boto3 calls a parameter
-QUERY = {"PartNumber": "partNumber", "UploadId": "uploadId"}
+QUERY = {
+    "MaxKeys": "max-keys",
+    "PartNumber": "partNumber",
+    "Prefix": "prefix",
+    "UploadId": "uploadId",
+}
 METADATA = "x-amz-meta-"
 
 _SUCCESS = 300  #: statuses below it
@@ -68,6 +74,7 @@ _TOLD = {
 _DOCUMENTS = {
     "create_multipart_upload": "InitiateMultipartUploadResult",
     "complete_multipart_upload": "CompleteMultipartUploadResult",
+    "list_objects_v2": "ListBucketResult",
 }  #: answers that are in a document
 
 
@@ -90,7 +97,7 @@ def request_of(operation: str, parameters: dict[str, Any]) -> Request:
     verb = VERBS[operation]
     request = Request(
         verb.method,
-        dict.fromkeys(verb.query, ""),
+        dict(verb.query),
         {},
         _completion(parameters) if "MultipartUpload" in parameters else b"",
     )
@@ -148,20 +155,21 @@ def _completion(parameters: dict[str, Any]) -> bytes:
     return text.encode()
 
 
-def _in_document(answer: Answer, name: str) -> dict[str, str]:
+def _in_document(answer: Answer, name: str) -> dict[str, Any]:
     """Return what a document says; a completion may have failed after its 200 was on its way."""
     root = _parsed(answer.body)
     if root is not None and _local(root) == "Error":
         raise _refusal(answer)
     if root is None or _local(root) != name:
         raise ConnectionError("the answer was cut off, or is none of S3")
-    return {_local(child): (child.text or "").strip() for child in root}
+    contents = [_texts(child) for child in root if _local(child) == "Contents"]
+    return {**_texts(root), "Contents": contents}
 
 
 def _refusal(answer: Answer) -> RefusedError:
     """Return what a service refuses with; the answer to a HEAD does not say."""
     root = _parsed(answer.body)
-    said = {} if root is None else {_local(child): (child.text or "").strip() for child in root}
+    said = {} if root is None else _texts(root)
     return RefusedError(answer.status, said.get("Code", ""), said.get("Message", ""))
 
 
@@ -174,6 +182,10 @@ def _parsed(document: bytes) -> Element | None:
         return ET.fromstring(document.strip())  # noqa: S314  expat itself refuses XML bombs
     except ET.ParseError:
         return None
+
+
+def _texts(element: Element) -> dict[str, str]:
+    return {_local(child): (child.text or "").strip() for child in element}
 
 
 def _local(element: Element) -> str:

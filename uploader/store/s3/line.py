@@ -26,6 +26,10 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0  #: seconds
 RECEIVED = 16 << 10  #: bytes of an answer read at a time
 
+# glibc hands freed memory back to the system, and faults it in anew, until it saw a larger piece
+# freed than those that are sent (mallopt(3), M_MMAP_THRESHOLD): a third of what TLS costs.
+bytes(4 << 20)
+
 
 class Line(Protocol):
     """A connection to a service."""

@@ -32,11 +32,12 @@ from uploader.store.s3.answers import base64_of, etag_of, receipt_of, require_sa
 from uploader.store.s3.arguments import Arguments
 from uploader.store.s3.bucket import Bucket
 from uploader.store.s3.errors import EndOfObjectError
+from uploader.store.s3.lookahead import Lookahead
 from uploader.store.s3.names import Names
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from uploader.model import Part
     from uploader.place import Place
@@ -63,6 +64,7 @@ class S3Store:
         can = self._tried or Capabilities(self._bucket.endpoint)
         prefix = f"{destination.path}/" if destination.path else ""
         self._names = Names(self._bucket, prefix, self._with, place.options, can)
+        self._lookahead = Lookahead(self._bucket, prefix, self._with)
 
     def prepare(self, *, first: bool) -> Capabilities | None:
         """See `ObjectStore.prepare`: the first time at this endpoint, all is tried."""
@@ -238,6 +240,10 @@ class S3Store:
             raise TransientError(msg) from error
 
     # -- reading --------------------------------------------------------------------------------
+
+    def absent(self, names: Sequence[str]) -> set[str]:
+        """See `ObjectStore.absent`."""
+        return self._lookahead.absent(names)
 
     def head(self, name: str) -> ObjectInfo:
         """See `ObjectStore.head`."""

@@ -10,6 +10,7 @@ from uploader.errors import ConflictError, NotFoundError, PermanentError
 from uploader.model import POINTER_SUFFIX, PutMode, Receipt, SymlinkMode
 from uploader.store import alias
 from uploader.store.base import ObjectStore
+from uploader.store.foresight import foreseeing
 from uploader.store.testing.given import Artifacts, content_of, is_there, names_in
 from uploader.store.testing.given import unfinished as unfinished_in
 
@@ -220,6 +221,23 @@ class Pointers:
         artifacts.of(text).put(store, "latest" + POINTER_SUFFIX)
         with pytest.raises(PermanentError, match="does not hold an artifact's name"):
             alias.resolve(store, "latest")
+
+    def test_a_symlink_is_in_the_way_of_files_that_are_asked_for_together(
+        self, store: ObjectStore, artifacts: Artifacts
+    ) -> None:
+        """What is told of many names at once is what would be told of each."""
+        put_file(store, artifacts, "target")
+        pointer(store, artifacts, "step-3", "target")
+        names = [f"step-{number}" for number in range(10)]
+        for times in range(2):
+            foreseen = foreseeing(store, [alias.other_form(name, symlink=False) for name in names])
+            refused = []
+            for name in names:
+                try:
+                    put_file(foreseen, artifacts, name)
+                except ConflictError:
+                    refused.append(name)
+            assert refused == (names if times else ["step-3"])
 
 
 def put_file(store: ObjectStore, artifacts: Artifacts, name: str) -> None:
