@@ -69,13 +69,23 @@ def try_in_step(request: Callable[[], T]) -> T:
 
     Throttling is not tried again here: the supervisor must hear of it and ask for less.
     """
+    try:
+        return request()
+    except TransientError as error:
+        failed = [error]
+
+    def again() -> T:
+        if failed:
+            raise failed.pop()
+        return request()
+
     retrying = Retrying(
         stop=stop_after_attempt(TRIES_IN_STEP),
         wait=_WAIT_IN_STEP,
         retry=retry_if_exception(_passes_quickly),
         reraise=True,
     )
-    return retrying(request)
+    return retrying(again)
 
 
 def try_until(

@@ -147,7 +147,7 @@ def test_a_store_whose_way_is_known_does_not_load_the_sdk(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     known = knowing(PLACE, dict(os.environ))
-    assert home_of(known) == "uploader.store.s3.store"
+    assert home_of(known) == "uploader.store.s3.ready"
     assert home_of(PLACE) == "uploader.store.s3.warm"
     loaded = []
     for place in (known, PLACE):

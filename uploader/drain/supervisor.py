@@ -47,6 +47,7 @@ Work: TypeAlias = "tuple[ActiveUpload | None, Step]"  #: a step, and the upload 
 
 POLL = 0.05  #: seconds between looks at the database while there is work
 IDLE_POLL = 0.4  #: seconds between looks when there has been none for a while
+BRISK = 2.0  #: seconds without work after which there are fewer looks
 LOOK_AGAIN = 0.5  #: seconds after which a retry that fell due is noticed
 LET_GO = 15.0  #: seconds without work after which the workers are let go
 UPKEEP = 3600.0  #: seconds between sweeps and reaps of a long-lived agent
@@ -363,7 +364,7 @@ class Supervisor:
 
     def _poll(self) -> float:
         idle = clock.monotonic() - self._busy_at
-        return POLL if idle < LET_GO else IDLE_POLL
+        return POLL if idle < BRISK else IDLE_POLL
 
     def _upkeep(self) -> None:
         now = clock.monotonic()

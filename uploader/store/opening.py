@@ -53,7 +53,7 @@ def _home_of_s3(place: Place) -> str:
     from uploader.store.s3.way import needs_sdk
 
     sdk_too = needs_sdk(place, os.environ)
-    return "uploader.store.s3.warm" if sdk_too else "uploader.store.s3.store"
+    return "uploader.store.s3.warm" if sdk_too else "uploader.store.s3.ready"
 
 
 _OPENERS = {"file": _open_local, "s3": _open_s3}

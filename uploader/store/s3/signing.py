@@ -62,12 +62,12 @@ class Signer:
             all_headers["x-amz-security-token"] = keys.token
         names = sorted(all_headers)
         signed_names = ";".join(names)
-        lines = "".join(f"{name}:{' '.join(all_headers[name].split())}\n" for name in names)
+        lines = "".join([f"{name}:{' '.join(all_headers[name].split())}\n" for name in names])
         canonical = f"{method}\n{path}\n{query}\n{lines}\n{signed_names}\n{UNSIGNED}"
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         digest = sha256(canonical.encode()).hexdigest()
         text = f"{ALGORITHM}\n{moment}\n{scope}\n{digest}"
-        signature = hmac.new(self._key(day, keys.secret_key), text.encode(), sha256).hexdigest()
+        signature = hmac.digest(self._key(day, keys.secret_key), text.encode(), "sha256").hex()
         all_headers["authorization"] = (
             f"{ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={signed_names}, "
             f"Signature={signature}"

@@ -1,8 +1,8 @@
-"""Load what every worker will need, in the process from which the workers are forked."""
+"""Load the SDK too, in the process from which the workers are forked."""
 
 from __future__ import annotations
 
-import uploader.store.s3.store  # noqa: F401  for what it loads
+import uploader.store.s3.ready  # noqa: F401  for what it loads
 from uploader.store.s3.client import MODELS
 
 MODELS.load_service_model("s3", "service-2")
