@@ -13,6 +13,7 @@ from botocore.session import Session
 
 from uploader.place import Capabilities, Place, Way
 from uploader.store.opening import home_of, open_store
+from uploader.store.s3.bucket import Bucket
 from uploader.store.s3.store import S3Store
 from uploader.store.s3.way import keys_in, known_way, settings_of
 
@@ -156,3 +157,15 @@ def test_a_store_whose_way_is_known_does_not_load_the_sdk(
         loaded.append(store._bucket._opened_sdk is not None)
         store.close()
     assert loaded == [False, True]
+
+
+def test_credentials_in_an_endpoints_url_are_not_remembered(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service is called as botocore does; what is told and stored of it is without them."""
+    for name, value in {**environ, "AWS_ENDPOINT_URL": "http://user:hush@127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    bucket = Bucket(PLACE)
+    assert bucket.endpoint == "http://127.0.0.1:9"
+    assert bucket.way is None
+    bucket.close()

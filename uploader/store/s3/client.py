@@ -83,8 +83,9 @@ class Sdk:
 
     @property
     def endpoint(self) -> str:
-        """The URL of the service."""
-        return str(self._client.meta.endpoint_url)
+        """The URL of the service, as it may be shown and stored."""
+        parts = urlsplit(self._client.meta.endpoint_url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def way(self) -> Way | None:
         """Return how to reach the bucket without the SDK; None where only that knows how."""
@@ -94,9 +95,11 @@ class Sdk:
         with classified_of_sdk("open", self._place.url):
             parameters = {"Bucket": bucket, "Key": PROBE_KEY}
             url = self._client.generate_presigned_url("put_object", Params=parameters)
-        if "X-Amz-Credential" not in url or get_environ_proxies(url):
-            return None
         parts = urlsplit(url)
+        if "X-Amz-Credential" not in parts.query or get_environ_proxies(url):
+            return None
+        if "@" in parts.netloc:  # a secret: the way is stored
+            return None
         _, _, region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].rsplit("/", 4)
         path = parts.path.removesuffix(PROBE_KEY)
         return Way(
