@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 WIDEST = 8  #: steps of a batch at a time
 PATIENT = 4.0  #: times the CPU's seconds that a batch takes when it mostly waits for the service
-SLOW = 0.005  #: seconds a step above which threads are worth what they cost
+SLOW = 0.002  #: seconds a step above which threads are worth what they cost
 
 #: What the rest of a batch would only meet again, or is asked to wait for.
 _ENDS_A_BATCH = (ErrorClass.AUTH, ErrorClass.THROTTLED)

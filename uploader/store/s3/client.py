@@ -84,7 +84,7 @@ class Sdk:
     @property
     def endpoint(self) -> str:
         """The URL of the service, as it may be shown and stored."""
-        parts = urlsplit(self._client.meta.endpoint_url)
+        parts = urlsplit(str(self._client.meta.endpoint_url))
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def way(self) -> Way | None:
