@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash.diary import Diary
-from tests.crash.processes import children_of, kill, supervisor_of, workers_of
+from tests.crash.processes import children_of, kill, supervisor_of, workers_at_large
 from tests.crash.scene import Scene
 from tests.crash.trainer import number_of
 
@@ -83,7 +83,7 @@ class Chaos:
 
     def _kill_one(self) -> None:
         supervisor = supervisor_of(self.scene.spool)
-        workers = workers_of(supervisor) if supervisor else []
+        workers = workers_at_large(supervisor) if supervisor else []
         kind = self.random.choices(("rank", "agent", "server", "worker"), (4, 2, 1, 6))[0]
         pids = {
             "rank": [rank.pid for rank in self.ranks.values()],

@@ -24,6 +24,21 @@ def workers_of(supervisor: int) -> list[int]:
     return [worker for server in children_of(supervisor) for worker in children_of(server)]
 
 
+def workers_at_large(supervisor: int) -> list[int]:
+    """Return the workers, those too whose fork server was killed: nobody's children, but forks."""
+    command = _command_of(supervisor)
+    near = {supervisor, *children_of(supervisor)}
+    pids = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()}
+    return [pid for pid in sorted(pids - near) if command and _command_of(pid) == command]
+
+
+def _command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def supervisor_of(spool: Path) -> int | None:
     """Return the pid of the live supervisor of a spool."""
     owner = agent_owner(spool)

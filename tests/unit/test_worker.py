@@ -98,8 +98,8 @@ def test_a_batch_that_mostly_waits_is_done_several_at_a_time(worker: Worker) -> 
 
 
 def test_a_busy_machine_is_not_taken_for_a_slow_service(worker: Worker) -> None:
-    """Steps that take under five milliseconds each gain nothing by threads."""
-    worker._adapt(seconds=0.1, cpu=0.01, count=32)
+    """Steps that take under two milliseconds each gain nothing by threads."""
+    worker._adapt(seconds=0.05, cpu=0.01, count=32)
     assert worker._width == 1
 
 

@@ -39,6 +39,7 @@ class Wire:
         """
         parts = urlsplit(way.url)
         self._signer = Signer(way.region, way.service)
+        self._endpoint = way.endpoint
         self._keys = keys
         self._timeout = timeout
         self._host, self._path = parts.netloc, parts.path
@@ -101,7 +102,10 @@ class Wire:
             if line.is_quiet():
                 return line
             line.close()  # it ended, or says what nobody asked for
-        return connect(self._address, self._timeout, self._tls)
+        try:
+            return connect(self._address, self._timeout, self._tls)
+        except OSError as error:
+            raise ConnectionError(f"cannot connect to {self._endpoint}: {error}") from error
 
     def _taken(self) -> Line | None:
         """Take a connection that nobody uses; threads may ask at once."""
