@@ -11,6 +11,7 @@ import pytest
 from botocore.credentials import create_credential_resolver
 from botocore.session import Session
 
+from uploader.errors import AuthError
 from uploader.place import Capabilities, Place, Way
 from uploader.store.opening import home_of, open_store
 from uploader.store.s3.bucket import Bucket
@@ -168,4 +169,18 @@ def test_credentials_in_an_endpoints_url_are_not_remembered(
     bucket = Bucket(PLACE)
     assert bucket.endpoint == "http://127.0.0.1:9"
     assert bucket.way is None
+    bucket.close()
+
+
+def test_credentials_that_are_gone_are_waited_for_though_the_way_is_known(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool was filled with keys in the environment, and is drained from another shell."""
+    for name, value in {**environ, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    bucket = Bucket(knowing(PLACE, dict(os.environ)))
+    with pytest.raises(AuthError, match="set AWS_ACCESS_KEY_ID and"):
+        bucket.ask("head_bucket")
     bucket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -147,6 +148,31 @@ def test_a_connection_that_ended_while_it_was_idle_is_replaced(
         connection.sendall(STORED)
         go_on.wait(10)
         connection.shutdown(socket.SHUT_RDWR)
+        ended.set()
+
+    service = serve(once, once)
+    store = store_at(service)
+    put(store, artifacts)
+    go_on.set()
+    assert ended.wait(10)
+    put(store, artifacts)
+    store.close()
+    assert len(service.requests) == 2
+
+
+def test_a_connection_that_was_reset_while_it_was_idle_is_replaced(
+    serve: Callable[..., Service], artifacts: Artifacts
+) -> None:
+    """As a service does that is killed: no request fails for it, nor is one tried twice."""
+    go_on, ended = threading.Event(), threading.Event()
+
+    def once(connection: socket.socket) -> None:
+        service.read(connection)
+        connection.sendall(STORED)
+        go_on.wait(10)
+        linger = struct.pack("ii", 1, 0)  # close by a reset
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.close()
         ended.set()
 
     service = serve(once, once)

@@ -39,8 +39,8 @@ _OPERATIONS = {
 }  #: that are used here, as boto3 and as the API call them
 
 
-#: What an answer must tell. One that is cut off inside its headers passes for a whole one: to
-#: `http.client` the end of the connection is the end of the headers.
+#: What an answer must tell. By the SDK one that is cut off inside its headers passes for a whole
+#: one: to `http.client` the end of the connection is the end of the headers.
 _TOLD = {
     "put_object": ("ETag",),
     "upload_part": ("ETag",),
@@ -103,8 +103,8 @@ class Bucket:
         Raises:
             StoreError: any of them; see `errors.classified`.
         """
-        if self._wire and operation in VERBS:
-            return self._by_wire(self._wire, operation, key, parameters)
+        if operation in VERBS and (wire := self._wire):
+            return self._by_wire(wire, operation, key, parameters)
         return self._by_sdk(operation, key, parameters)
 
     def send(self, operation: str, key: str, body: Body, **parameters: Any) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class Bucket:
         Raises:
             DamagedError: the body is not what was logged; its end was not sent.
         """
-        if self._wire:
-            return self._by_wire(self._wire, operation, key, parameters, body)
+        if wire := self._wire:
+            return self._by_wire(wire, operation, key, parameters, body)
         return self._by_sdk(operation, key, parameters, body)
 
     def head(self, key: str, **parameters: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 from botocore.handlers import add_expect_header
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
@@ -114,6 +115,8 @@ class Sdk:
     def keys(self) -> Keys:
         """Return the credentials as they are now, renewed if they had to be."""
         with classified_of_sdk("open", self._place.url):
+            if self._credentials is None:
+                raise NoCredentialsError
             now = self._credentials.get_frozen_credentials()
         return Keys(now.access_key, now.secret_key, now.token)
 

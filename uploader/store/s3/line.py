@@ -143,12 +143,12 @@ class _Encrypted:
     def is_quiet(self) -> bool:
         """As it says: what TLS itself has to say (a new session's ticket) does not count."""
         while not self._early and not self._plain.is_quiet():
-            self._feed()
             try:
+                self._feed()
                 self._early = self._tls.read(RECEIVED)
             except self._wants:
                 continue
-            except self._ended:
+            except OSError:  # it ended, in whatever way
                 return False
         return not self._early
 
