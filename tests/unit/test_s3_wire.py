@@ -175,7 +175,11 @@ def test_a_connection_that_was_reset_while_it_was_idle_is_replaced(
         connection.close()
         ended.set()
 
-    service = serve(once, once)
+    def again(connection: socket.socket) -> None:
+        service.read(connection)
+        connection.sendall(STORED)
+
+    service = serve(once, again)
     store = store_at(service)
     put(store, artifacts)
     go_on.set()

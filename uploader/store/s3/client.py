@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -24,12 +23,12 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 
-from uploader.errors import AuthError
 from uploader.place import Way
 from uploader.store.s3.line import CONNECT_TIMEOUT
 from uploader.store.s3.sdk_errors import classified_of_sdk
 from uploader.store.s3.signing import Keys
 from uploader.store.s3.way import settings_of
+from uploader.store.s3.wire import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +76,9 @@ class Sdk:
             )
             self._credentials = session.get_credentials()
         if self._certificates and self.endpoint.startswith("https:"):
-            _require_certificates(self._certificates)
+            # A bad file is refused by its name: urllib3 would fail at each request, as if the way
+            # were bad.
+            trusting(self._certificates)
         # With `Expect: 100-continue` each put costs one more round trip, and a second at a service
         # that does not know it.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
@@ -163,16 +164,6 @@ class Sdk:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
-
-
-def _require_certificates(path: str) -> None:
-    """Refuse a bad file by its name; urllib3 would fail at each request, as if the way were bad."""
-    kind = "capath" if os.path.isdir(path) else "cafile"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: path})
-    except OSError as error:
-        msg = f"cannot use the certificates in {path}: {error}; correct --ca-bundle"
-        raise AuthError(msg) from error
 
 
 def _trusted(certificates: str | None) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 CONNECT_TIMEOUT = 10.0  #: seconds
 RECEIVED = 16 << 10  #: bytes of an answer read at a time
@@ -78,15 +79,14 @@ class _Plain:
         self._poll.register(self._socket, select.POLLIN)
 
     def send(self, data: bytes) -> None:
-        sent = self._patiently(lambda: self._socket.send(data))
+        sent = self._patiently(self._socket.send, data)
         if sent < len(data):
             view = memoryview(data)
             while sent < len(data):
-                rest = view[sent:]
-                sent += self._patiently(lambda rest=rest: self._socket.send(rest))  # type: ignore[misc]
+                sent += self._patiently(self._socket.send, view[sent:])
 
     def receive(self) -> bytes:
-        return self._patiently(lambda: self._socket.recv(RECEIVED))
+        return self._patiently(self._socket.recv, RECEIVED)
 
     def is_quiet(self) -> bool:
         return not self._poll.poll(0)
@@ -94,12 +94,12 @@ class _Plain:
     def close(self) -> None:
         self._socket.close()
 
-    def _patiently(self, move: Callable[[], T]) -> T:
+    def _patiently(self, move: Callable[[W], T], what: W) -> T:
         """Move bytes; a timeout is one only if nothing that was sent was taken meanwhile."""
         queued = _queued(self._socket)
         while True:
             try:
-                return move()
+                return move(what)
             except TimeoutError:
                 before, queued = queued, _queued(self._socket)
                 if queued in (0, before):
