@@ -266,5 +266,5 @@ def test_a_service_that_ignores_conditions_is_a_warning(
     assert "  warning  create-only put " in checked.stdout
     assert "that two machines can collide: --allow-unsafe-create\n" in checked.stdout
     assert drained.returncode == 3
-    assert f"{endpoint} does not honour If-None-Match" in drained.stderr
+    assert f"{endpoint} does not honour create-only requests" in drained.stderr
     assert accepted.returncode == 0, accepted.stderr

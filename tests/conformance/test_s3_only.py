@@ -291,7 +291,7 @@ def test_an_endpoint_that_cannot_create_only_is_not_trusted_with_it(
     watched.artifacts.of(b"source").put(store, "source", OVERWRITE)
     with pytest.raises(PermanentError, match="--allow-unsafe-create") as refused:
         create_each_way(watched, store)[way](NAME)
-    assert "does not honour If-None-Match" in str(refused.value)
+    assert "does not honour create-only requests" in str(refused.value)
     assert names_in(store) == ["source"]
     assert store.sweep(set(), 0) == []
 

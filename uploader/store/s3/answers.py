@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
-from uploader.errors import PermanentError, TransientError
+from uploader.errors import TransientError
 from uploader.model import Receipt
 from uploader.store.base import ObjectInfo
 from uploader.store.s3 import arguments
@@ -36,24 +36,6 @@ def require_same(answer: dict[str, Any], expected: int | None, url: str) -> None
 def receipt_of(answer: dict[str, Any], meta: ObjectMeta) -> Receipt:
     """Return the receipt of an object that was made just now."""
     return Receipt(etag_of(answer), meta.size, meta.crc32c, clock.now(), answer.get("VersionId"))
-
-
-def is_own(info: ObjectInfo, meta: ObjectMeta) -> bool:
-    """Tell whether an object is the one that this very upload makes."""
-    same = info.crc32c == meta.crc32c or None in (info.crc32c, meta.crc32c)
-    return info.upload_id == meta.upload_id and info.size == meta.size and same
-
-
-def receipt_of_own(info: ObjectInfo, meta: ObjectMeta) -> Receipt:
-    """Return the receipt of an object that an earlier try has made.
-
-    Raises:
-        PermanentError: it has the upload's id and other bytes.
-    """
-    if not is_own(info, meta):
-        msg = f"{info.name} is of this upload, but not its bytes: remove it, then `uploader retry`"
-        raise PermanentError(msg)
-    return Receipt(info.etag, info.size, meta.crc32c, clock.now(), info.version)
 
 
 def info_of(name: str, answer: dict[str, Any]) -> ObjectInfo:

@@ -24,11 +24,11 @@ from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 
 from uploader.place import Way
-from uploader.store.s3.line import CONNECT_TIMEOUT
+from uploader.store.http.connections import trusting
+from uploader.store.http.line import CONNECT_TIMEOUT
 from uploader.store.s3.sdk_errors import classified_of_sdk
 from uploader.store.s3.signing import Keys
 from uploader.store.s3.way import settings_of
-from uploader.store.s3.wire import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from uploader.store.s3.errors import RefusedError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from uploader.store.s3.reply import Answer
+    from uploader.store.http.reply import Answer
 
 
 class Verb(NamedTuple):

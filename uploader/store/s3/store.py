@@ -27,13 +27,14 @@ from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.place import Capabilities
 from uploader.store.base import ObjectInfo
 from uploader.store.limits import S3
+from uploader.store.names import FREE
 from uploader.store.s3 import copying, probe, sessions
 from uploader.store.s3.answers import base64_of, etag_of, receipt_of, require_same
 from uploader.store.s3.arguments import Arguments
 from uploader.store.s3.bucket import Bucket
 from uploader.store.s3.errors import EndOfObjectError
 from uploader.store.s3.lookahead import Lookahead
-from uploader.store.s3.names import Names
+from uploader.store.s3.names import Names, headers_of
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class S3Store:
                 "put_object",
                 key,
                 body,
-                **condition,
+                **headers_of(condition),
                 **self._checked(body, crc32c=self._names.can.crc32c),
                 **self._with.of_object(meta),
             )
@@ -156,7 +157,7 @@ class S3Store:
         if mode is PutMode.CREATE and not self._names.can.conditional_complete:
             self._names.require_create(atomic=False)
             self._names.refuse_existing(name, meta)
-        condition = self._names.guard(name, mode) if self._names.can.conditional_complete else {}
+        condition = self._names.guard(name, mode) if self._names.can.conditional_complete else None
         checksum = {"ChecksumCRC32C": base64_of(meta.crc32c), "ChecksumType": "FULL_OBJECT"}
         try:
             answer = self._bucket.ask(
@@ -168,7 +169,7 @@ class S3Store:
                         {"PartNumber": part.number, "ETag": f'"{part.mark}"'} for part in parts
                     ]
                 },
-                **condition,
+                **headers_of(condition),
                 **(checksum if self._names.can.whole_crc32c and meta.crc32c is not None else {}),
                 **self._with.of_bytes,
             )
@@ -207,7 +208,7 @@ class S3Store:
         atomic = job.can_create(source)
         if mode is PutMode.CREATE and not atomic:
             self._names.require_create(atomic=False)
-        condition = self._names.guard(name, mode) if atomic else {}
+        condition = headers_of(self._names.guard(name, mode) if atomic else None)
         try:
             receipt = job.run(
                 source, self.full_name(target), self.full_name(name), condition=condition, meta=meta
@@ -225,14 +226,11 @@ class S3Store:
     def delete(self, name: str) -> None:
         """See `ObjectStore.delete`: what is there now, and nothing that has the name later."""
         try:
-            guard = (
-                self._names.guard(name, PutMode.OVERWRITE)
-                if self._names.can.conditional_delete
-                else {}
-            )
-            if "IfNoneMatch" not in guard:
+            can = self._names.can.conditional_delete
+            guard = self._names.guard(name, PutMode.OVERWRITE) if can else None
+            if guard != FREE:
                 key = self.full_name(name)
-                self._bucket.ask("delete_object", key, **guard, **self._with.of_any)
+                self._bucket.ask("delete_object", key, **headers_of(guard), **self._with.of_any)
         except NotFoundError:
             return
         except ConflictError as error:

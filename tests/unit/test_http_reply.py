@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploader.store.s3.reply import BODY_MAX, HEAD_MAX, NoHttpError, read_answer
+from uploader.store.http.reply import BODY_MAX, HEAD_MAX, NoHttpError, read_answer
 
 WHOLE = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 5\r\n\r\nhello'
 CHUNKED = (

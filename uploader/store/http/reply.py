@@ -18,7 +18,7 @@ _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 class NoHttpError(ConnectionError):
-    """What came is no answer of HTTP, or not of a size that S3 answers with."""
+    """What came is no answer of HTTP, or not of a size that such a service answers with."""
 
 
 class Answer(NamedTuple):
