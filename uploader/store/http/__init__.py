@@ -1,0 +1,1 @@
+"""Speak HTTP to an object store by the shortest way."""
