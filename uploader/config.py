@@ -1,7 +1,8 @@
 """Settle each option: flag over URL query over `UPLOADER_*` variable over what the spool remembers.
 
 Only options that are not secret exist here; they are stored in the spool in the clear. Secrets (the
-credentials, a customer's own encryption key) come from the environment or files at each start.
+credentials, a customer's own encryption key) come from the environment or files at each start; of
+such a file only the path is an option.
 """
 
 from __future__ import annotations
@@ -26,9 +27,29 @@ MIB = 1 << 20
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse", "customer")
 
+#: Of `objects.insert` in the reference of GCS's JSON API, its parameter predefinedAcl.
+PREDEFINED_ACLS = (
+    "authenticatedRead", "bucketOwnerFullControl", "bucketOwnerRead", "private", "projectPrivate",
+    "publicRead",
+)  # fmt: skip
+
 OWN_METADATA = "uploader-"  #: how the names begin of what is written beside every object
 
+#: Which destinations an option is for; one that is not here is for all of them.
+SCHEMES_OF = {
+    **dict.fromkeys(
+        ("endpoint", "storage_class", "kms_key_id", "acl", "metadata", "ca_bundle"), ("s3", "gs")
+    ),
+    **dict.fromkeys(
+        ("region", "profile", "addressing_style", "sse", "tags", "requester_pays"), ("s3",)
+    ),
+    **dict.fromkeys(("user_project", "credentials_file", "impersonate_service_account"), ("gs",)),
+}
+
 _HEADER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_PROJECT = re.compile(r"[A-Za-z0-9.:-]+")  #: its number, or its id, as example.com:fox
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -44,27 +65,46 @@ class Options:
     max_bandwidth: int | None = None  #: bytes per second, over all workers
     stall_timeout: float = 60.0  #: seconds without progress after which a request is given up
 
+    # of S3 and of Google Cloud Storage
+    endpoint: str | None = None  #: URL of a service that speaks as theirs; None: what the SDK finds
+    storage_class: str | None = None  #: as STANDARD_IA; as NEARLINE
+    kms_key_id: str | None = None  #: of S3 also an alias or an ARN; of GCS as `_KMS_KEY`
+    acl: str | None = None  #: a canned ACL, as bucket-owner-full-control; of `PREDEFINED_ACLS`
+    metadata: str | None = None  #: of each object, beside our own; written as `tags`
+    ca_bundle: str | None = None  #: a file of certificates that TLS connections are checked with
+
     # of S3
-    endpoint: str | None = None  #: URL of an S3-compatible service; None: what boto3 finds
     region: str | None = None
     profile: str | None = None  #: of the AWS configuration files
     addressing_style: str | None = None  #: one of `ADDRESSING_STYLES`
-    storage_class: str | None = None  #: as STANDARD_IA
     sse: str | None = None  #: one of `ENCRYPTIONS`; the key of `customer` is never remembered
-    kms_key_id: str | None = None
-    acl: str | None = None  #: a canned ACL, as bucket-owner-full-control
     tags: str | None = None  #: of each object, as team=vision&keep=yes
-    metadata: str | None = None  #: of each object, beside our own; written as `tags`
     requester_pays: bool = False
-    ca_bundle: str | None = None  #: a file of certificates that TLS connections are checked with
+
+    # of Google Cloud Storage
+    user_project: str | None = None  #: that is billed for requests to a bucket that says so
+    credentials_file: str | None = None  #: of a service or external account; None: the default's
+    impersonate_service_account: str | None = None  #: e-mail address of the one to act as
 
     def require_fit(self, scheme: str) -> None:
-        """Raise `ValueError` for an option that means nothing to a destination of this scheme."""
+        """Raise `ValueError` for what means nothing to a destination of this scheme.
+
+        That is an option of others, or one whose value is of others.
+        """
         given = self.as_json()
-        unfit = sorted(set(given) - set(fitting(given, scheme)))
-        if unfit:
-            msg = f"option {', '.join(unfit)}: only for s3:// destinations, not {scheme}://"
-            raise ValueError(msg)
+        unfit: dict[tuple[str, ...], list[str]] = {}
+        for name in sorted(set(given) - set(fitting(given, scheme))):
+            unfit.setdefault(SCHEMES_OF[name], []).append(name)
+        said = [
+            f"option {', '.join(names)}: only for {' and '.join(f'{one}://' for one in schemes)} "
+            f"destinations, not {scheme}://"
+            for schemes, names in unfit.items()
+        ]
+        if said:
+            raise ValueError("; ".join(said))
+        if scheme == "gs":
+            for name in _OF_GCS.keys() & given.keys():
+                _read(name, given[name], _OF_GCS[name])
 
     def as_json(self) -> dict[str, Any]:
         """Return what differs from the defaults, as it is stored."""
@@ -101,7 +141,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]
 def fitting(options: Mapping[str, Any], scheme: str) -> dict[str, Any]:
     """Return those of the options that mean something to a destination of this scheme."""
     return {
-        name: value for name, value in options.items() if scheme == "s3" or name not in _S3_ONLY
+        name: value for name, value in options.items() if scheme in SCHEMES_OF.get(name, (scheme,))
     }
 
 
@@ -143,9 +183,12 @@ def pairs_of(text: str | None) -> dict[str, str]:
 
 
 def _typed(key: str, value: Any) -> Any:
-    read: Callable[[Any], Any] = _READERS.get(key, _text)
+    return _DEFAULTS[key] if value == "" else _read(key, value, _READERS.get(key, _text))
+
+
+def _read(key: str, value: Any, read: Callable[[Any], Any]) -> Any:
     try:
-        return _DEFAULTS[key] if value == "" else read(value)
+        return read(value)
     except ValueError as error:
         msg = f"option {key}: {error}"
         raise ValueError(msg) from error
@@ -221,6 +264,23 @@ def _file(value: Any) -> str:
     return os.path.abspath(_text(value))
 
 
+def _credentials_file(value: Any) -> str:
+    if str(value).lstrip().startswith("{"):  # first: no other message may repeat it
+        msg = "write the path of a file, not what is in it; it is stored in the clear"
+        raise ValueError(msg)
+    return _file(value)
+
+
+def _like(form: re.Pattern[str], expected: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if not form.fullmatch(_text(value)):
+            msg = f"write {expected}, not {value!r}"
+            raise ValueError(msg)
+        return str(value)
+
+    return read
+
+
 def _pairs(value: Any) -> str:
     text = _text(value)
     try:
@@ -245,6 +305,7 @@ def _metadata(value: Any) -> str:
     return text
 
 
+#: How each is read that is more than a plain text.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "symlink_mode": _symlink_mode,
     "part_size": _size,
@@ -260,6 +321,17 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "metadata": _metadata,
     "requester_pays": _yes_or_no,
     "ca_bundle": _file,
+    "user_project": _like(_PROJECT, "a project's id or number, as my-project"),
+    "credentials_file": _credentials_file,
+    "impersonate_service_account": _like(
+        _EMAIL, "an e-mail address, as uploads@my-project.iam.gserviceaccount.com"
+    ),
+}
+#: What GCS takes only in words of its own.
+_OF_GCS: dict[str, Callable[[Any], Any]] = {
+    "acl": _one_of(*PREDEFINED_ACLS),
+    "kms_key_id": _like(
+        _KMS_KEY, "the key's resource name, as projects/P/locations/L/keyRings/R/cryptoKeys/K"
+    ),
 }
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
-_S3_ONLY = frozenset(list(_DEFAULTS)[list(_DEFAULTS).index("endpoint") :])

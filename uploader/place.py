@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
     from uploader.url import Destination
 
-#: Variables of AWS that say where a bucket is, the first that is set before the others, by the
-#: option that goes over them. What they said when the spool got its destination is remembered, so
-#: that a drain from another shell finds the same place; what they say at the time comes first.
-AMBIENT_VARIABLES = {
-    "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-    "ca_bundle": ("AWS_CA_BUNDLE",),
+#: Variables of AWS and of Google that say where a bucket is, the first that is set before the
+#: others, by scheme and by the option that goes over them. What they said when the spool got its
+#: destination is remembered, so that a drain from another shell finds the same place; what they say
+#: at the time comes first. Those of certificates are what the `requests` of Google's SDK reads.
+AMBIENT_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "file": {},
+    "s3": {
+        "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "ca_bundle": ("AWS_CA_BUNDLE",),
+    },
+    "gs": {
+        "endpoint": ("STORAGE_EMULATOR_HOST",),
+        "ca_bundle": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    },
 }
 
 
@@ -44,14 +52,15 @@ class Capabilities:
     """What a service was found to honour, by trying it; and the way to it."""
 
     endpoint: str = ""  #: where it was tried
-    conditional_put: bool = True  #: `If-None-Match: *` on a put
-    conditional_replace: bool = True  #: `If-Match` on a put
-    conditional_complete: bool = True  #: `If-None-Match: *` on the completion of an object in parts
-    conditional_copy: bool = True  #: `If-None-Match: *` on a copy
+    conditional_put: bool = True  #: a put only if the name is free
+    conditional_replace: bool = True  #: a put only over the object that is known
+    conditional_complete: bool = True  #: an object in parts is completed only if the name is free
+    conditional_copy: bool = True  #: a copy only if the name is free
     crc32c: bool = True  #: of a put and of a part: checked, and refused when wrong
     whole_crc32c: bool = True  #: of an object in parts, as a whole
-    conditional_delete: bool = True  #: `If-Match` on a delete
+    conditional_delete: bool = True  #: a delete only of the object that is known
     copy: bool = True
+    compose: bool = False  #: parts that are objects can be put together into one
     way: Way | None = None  #: None: it has to be asked for, whenever it is needed
 
     def as_text(self) -> str:
@@ -96,15 +105,23 @@ class Place:
         return url.parse(self.url)
 
     def setting(self, option: str, environ: Mapping[str, str]) -> str | None:
-        """Return one of the options that AWS has variables for: its own, theirs, the remembered."""
+        """Return an option that the SDK has variables for: its own, theirs, the remembered."""
         own: str | None = getattr(self.options, option)
-        return own or ambient_of(environ).get(option) or self.ambient.get(option)
+        said = ambient_of(environ, self.destination.scheme)
+        return own or said.get(option) or self.ambient.get(option)
 
 
-def ambient_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what an environment says about where a bucket is, by option."""
+def ambient_of(environ: Mapping[str, str], scheme: str) -> dict[str, str]:
+    """Return what an environment says about where a bucket of this scheme is, by option."""
     said = {
         option: next((environ[name] for name in names if environ.get(name)), "")
-        for option, names in AMBIENT_VARIABLES.items()
+        for option, names in AMBIENT_VARIABLES[scheme].items()
     }
+    if scheme == "gs" and said["endpoint"]:
+        said["endpoint"] = _with_scheme(said["endpoint"])
     return {option: value for option, value in said.items() if value}
+
+
+def _with_scheme(host: str) -> str:
+    """Return a URL: people and emulators write `localhost:9000` in STORAGE_EMULATOR_HOST too."""
+    return (host if "://" in host else f"http://{host}").rstrip("/")

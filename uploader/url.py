@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
-SCHEMES = ("file", "s3")  #: a store exists for each; see `uploader.store.opening`
+SCHEMES = ("file", "s3", "gs")  #: a store exists for each; see `uploader.store.opening`
+
+_AWS_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the node's role"
+_GOOGLE_CREDENTIALS = (
+    "set GOOGLE_APPLICATION_CREDENTIALS or the option credentials_file to the path of a file, or "
+    "use the node's service account"
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ def _in_bucket(parts: SplitResult, shown: str, *, cut: bool) -> Destination:
 
 
 def _with_credentials(parts: SplitResult) -> str:
+    instead = _GOOGLE_CREDENTIALS if parts.scheme == "gs" else _AWS_CREDENTIALS
     return (
         f"bad destination {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: credentials do "
-        "not belong in a URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the "
-        "node's role"
+        f"not belong in a URL; {instead}"
     )

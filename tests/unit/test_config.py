@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from uploader.config import Options, default_spool, fitting, from_environment, pairs_of, parse_size
+from uploader.config import (
+    SCHEMES_OF,
+    Options,
+    default_spool,
+    fitting,
+    from_environment,
+    pairs_of,
+    parse_size,
+)
 from uploader.model import SymlinkMode
+from uploader.url import SCHEMES
 
 
 @pytest.mark.parametrize(
@@ -74,6 +83,10 @@ def test_what_is_no_size_is_refused(text: str | int) -> None:
         ("metadata", "project=fox&gpu-count=8", "project=fox&gpu-count=8"),
         ("requester_pays", "yes", True),
         ("ca_bundle", "/etc/ssl/ours.pem", "/etc/ssl/ours.pem"),
+        ("user_project", "example.com:my-project", "example.com:my-project"),
+        ("user_project", "123456789012", "123456789012"),
+        ("credentials_file", "/etc/gcp/key.json", "/etc/gcp/key.json"),
+        ("impersonate_service_account", "up@my.iam.example", "up@my.iam.example"),
     ],
 )
 def test_an_option_is_read_from_text_or_from_its_value(key: str, given: Any, value: Any) -> None:
@@ -120,6 +133,11 @@ def test_an_option_is_read_from_text_or_from_its_value(key: str, given: Any, val
         ("metadata", "Uploader-Id=mine"),
         ("requester_pays", "maybe"),
         ("ca_bundle", "a\nb"),
+        ("user_project", "my project"),
+        ("user_project", "projects/mine"),
+        ("credentials_file", "a\nb"),
+        ("impersonate_service_account", "uploads"),
+        ("impersonate_service_account", "a@b, c@d"),
     ],
 )
 def test_a_value_that_an_option_cannot_take_is_refused(key: str, given: Any) -> None:
@@ -136,10 +154,21 @@ def test_an_endpoint_with_credentials_is_refused_without_repeating_them(scheme: 
     assert "hush" not in str(refused.value)
 
 
-def test_a_relative_file_is_remembered_as_an_absolute_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", ['{"private_key": "hush"}', '\n{\n"private_key": "hush"\n}'])
+def test_the_content_of_a_credentials_file_is_refused_without_repeating_it(given: str) -> None:
+    """Some services hand it out as a variable; only a path is stored."""
+    with pytest.raises(ValueError, match="write the path of a file") as refused:
+        Options().changed_by({"credentials_file": given})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["ca_bundle", "credentials_file"])
+def test_a_relative_file_is_remembered_as_an_absolute_one(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The agent runs in another directory."""
     monkeypatch.chdir("/")
-    assert Options().changed_by({"ca_bundle": "etc/ours.pem"}).ca_bundle == "/etc/ours.pem"
+    assert Options().changed_by({key: "etc/ours"}).as_json() == {key: "/etc/ours"}
 
 
 @pytest.mark.parametrize("field", fields(Options), ids=lambda field: field.name)
@@ -157,19 +186,60 @@ def test_pairs_come_back_as_they_were_given() -> None:
     assert pairs_of(None) == {}
 
 
-def test_an_option_of_s3_means_nothing_to_a_directory() -> None:
-    """Given, it is refused by its name; a default and what is of every store are not."""
-    options = Options().changed_by({"endpoint": "http://minio", "region": "x", "part_size": 1})
+#: Options for every destination; each of the others says for which it is.
+FOR_ALL = {
+    "symlink_mode", "part_size", "max_attempts", "keep_done", "allow_unsafe_create",
+    "max_bandwidth", "stall_timeout",
+}  # fmt: skip
+
+
+def test_every_other_option_says_for_which_destinations_it_is() -> None:
+    """A new one is not taken for one of all by forgetting it."""
+    assert {field.name for field in fields(Options)} == FOR_ALL | SCHEMES_OF.keys()
+    assert {scheme for schemes in SCHEMES_OF.values() for scheme in schemes} <= set(SCHEMES)
+
+
+def test_an_option_of_others_is_refused_by_its_name() -> None:
+    """And for which it is; a default and what is of every store are not."""
+    options = Options(endpoint="http://minio", region="x", tags="a=1", part_size=1)
     options.require_fit("s3")
-    with pytest.raises(ValueError, match=r"option endpoint, region: only for s3://.*, not file://"):
+    s3_only = r"option region, tags: only for s3:// destinations, not "
+    with pytest.raises(ValueError, match=rf"^{s3_only}gs://$"):
+        options.require_fit("gs")
+    either = "option endpoint: only for s3:// and gs:// destinations, not file://"
+    with pytest.raises(ValueError, match=rf"^{either}; {s3_only}file://$"):
         options.require_fit("file")
+    with pytest.raises(ValueError, match=r"^option user_project: only for gs:// .* not s3://$"):
+        Options(user_project="p").require_fit("s3")
     Options(max_bandwidth=1, allow_unsafe_create=True, stall_timeout=1.0).require_fit("file")
 
 
+KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
+
+
+@pytest.mark.parametrize(
+    ("key", "for_gcs", "for_s3"),
+    [
+        ("acl", "bucketOwnerFullControl", "bucket-owner-full-control"),
+        ("kms_key_id", KEY, "alias/artifacts"),
+        ("kms_key_id", KEY, "arn:aws:kms:eu-west-1:1:key/2"),
+    ],
+)
+def test_a_value_in_the_words_of_another_service_is_refused(
+    key: str, for_gcs: str, for_s3: str
+) -> None:
+    """At the call, rather than as a dead letter."""
+    Options().changed_by({key: for_s3}).require_fit("s3")
+    Options().changed_by({key: for_gcs}).require_fit("gs")
+    with pytest.raises(ValueError, match=f"option {key}: write .*, not '{for_s3}'"):
+        Options().changed_by({key: for_s3}).require_fit("gs")
+
+
 def test_only_what_fits_is_taken_from_options_that_nobody_gave_on_purpose() -> None:
-    """A shell's variables are for all that is started there."""
-    given = {"endpoint": "http://minio", "part_size": "8M"}
-    assert fitting(given, "file") == {"part_size": "8M"}
+    """A shell's variables are for all that is started there; a misspelt one is refused later."""
+    given = {"endpoint": "http://minio", "part_size": "8M", "region": "x", "part_sise": "8M"}
+    assert fitting(given, "file") == {"part_size": "8M", "part_sise": "8M"}
+    assert fitting(given, "gs") == {key: given[key] for key in given if key != "region"}
     assert fitting(given, "s3") == given
 
 

@@ -30,6 +30,9 @@ from uploader.url import parse
         ("s3://bucket/a..b/...", "s3://bucket/a..b/..."),
         ("s3://bucket/mail@home", "s3://bucket/mail%40home"),
         ("s3://bucket/runs?region=eu-west-1", "s3://bucket/runs"),
+        ("gs://bucket", "gs://bucket"),
+        ("gs://my.bucket_1/runs//?user_project=p", "gs://my.bucket_1/runs"),
+        ("gs://bucket/a%20b/ü%23", "gs://bucket/a%20b/%C3%BC%23"),
     ],
 )
 def test_a_destination_has_one_spelling(url: str, spelled: str) -> None:
@@ -68,6 +71,8 @@ def test_options_stand_in_the_query() -> None:
     [
         "s3://AKIAKEY:hush@bucket/runs",
         "s3://hush@bucket",
+        "gs://hush@bucket",
+        "gs://user:hush@bucket/runs?credentials_file=x#y",
         "http://user:hush@minio/bucket",
         "file://user:hush@host/x",
         "s3://bucket/runs?endpoint=http://a:hush@b#there",
@@ -90,7 +95,7 @@ def test_a_message_never_repeats_credentials(url: str) -> None:
         ("", "is empty"),
         ("  ", "is empty"),
         (None, "is empty"),
-        ("s4://bucket/prefix", "unknown destination .*file://"),
+        ("s4://bucket/prefix", "unknown destination .*file://, s3://, gs://"),
         ("file://host/path", "three slashes"),
         ("file://relative", "three slashes"),
         ("file:///a%00b", "NUL"),
@@ -98,7 +103,10 @@ def test_a_message_never_repeats_credentials(url: str) -> None:
         ("file:///mnt/run?1", "%3F"),
         ("file:///mnt/run#1", "%23"),
         ("s3://key:secret@bucket/runs", "credentials do not belong in a URL; set AWS_ACCESS_KEY"),
+        ("gs://token@bucket/runs", "not belong in a URL; set GOOGLE_APPLICATION_CREDENTIALS or "),
         ("s3://", "no bucket is named, as in s3://bucket/prefix"),
+        ("gs://", "no bucket is named, as in gs://bucket/prefix"),
+        ("gs://bucket/run#1712", "write # as %23"),
         ("s3:///runs", "no bucket is named"),
         ("s3://bucket/run#1", "write # as %23"),
         ("s3://bucket/run#", "write # as %23"),

@@ -93,7 +93,7 @@ class Spool:
         limits = {"max_bytes": max_bytes, "min_free_bytes": min_free_bytes}
         self._open(str(wanted) if wanted else None, given, around, limits)
         if wanted and wanted.scheme != "file":
-            self._remembered.add_ambient(ambient_of(os.environ))
+            self._remembered.add_ambient(ambient_of(os.environ, wanted.scheme))
         self._target = url.parse(self.destination)
         self.ledger = Ledger(self._journal)
         self.capacity = Capacity.of(self._layout, self.ledger, self._remembered, when_full)
