@@ -9,10 +9,10 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
+from uploader.store.http.refused import RefusedError
 from uploader.store.http.reply import Answer
 from uploader.store.s3 import dialect
 from uploader.store.s3.dialect import HEADERS, QUERY, VERBS, request_of, understood
-from uploader.store.s3.errors import RefusedError
 
 MODEL = ServiceModel(Loader().load_service_model("s3", "service-2"))
 CALLED = {

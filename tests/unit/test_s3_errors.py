@@ -22,9 +22,9 @@ from uploader.errors import (
     ThrottledError,
     TransientError,
 )
+from uploader.store.http.refused import EndOfObjectError, RefusedError, code_of, status_of
 from uploader.store.http.reply import NoHttpError
 from uploader.store.s3 import errors
-from uploader.store.s3.errors import EndOfObjectError, RefusedError, code_of, status_of
 from uploader.store.s3.sdk_errors import classified_of_sdk
 
 WHAT = "s3://bucket/key"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from uploader.errors import NotFoundError, PermanentError, StoreError, TransientError
 from uploader.store.body import CHUNK, Body
+from uploader.store.http.refused import EndOfObjectError, classified, code_of, status_of
 from uploader.store.s3.dialect import VERBS, request_of, understood
-from uploader.store.s3.errors import EndOfObjectError, classified, code_of, status_of
+from uploader.store.s3.errors import of_refusal
 from uploader.store.s3.reader import BodyReader, held_back
 from uploader.store.s3.way import keys_in, known_way
 from uploader.store.s3.wire import Wire
@@ -101,7 +102,7 @@ class Bucket:
             parameters: as boto3 takes them.
 
         Raises:
-            StoreError: any of them; see `errors.classified`.
+            StoreError: any of them; see `classified`.
         """
         if operation in VERBS and (wire := self._wire):
             return self._by_wire(wire, operation, key, parameters)
@@ -213,7 +214,7 @@ class Bucket:
         if request.method in ("PUT", "POST"):
             size = body.size if body else len(request.document)
             request.headers["content-length"] = str(size)
-        with classified(called, url):
+        with classified(called, url, of_refusal):
             said = wire.request(request.method, key or "", request.query, request.headers, sent)
             if said.status in _ELSEWHERE or b"AuthorizationHeaderMalformed" in said.body:
                 self._forget_wire()

@@ -131,7 +131,7 @@ class Sdk:
             parameters: as boto3 takes them.
 
         Raises:
-            StoreError: any of them; see `errors.classified`.
+            StoreError: any of them; see `classified_of_sdk`.
         """
         with classified_of_sdk(called, what):
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)

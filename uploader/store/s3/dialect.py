@@ -10,7 +10,7 @@ import hashlib
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uploader.store.s3.errors import RefusedError
+from uploader.store.http.refused import RefusedError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

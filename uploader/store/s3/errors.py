@@ -6,9 +6,7 @@ was seen at SeaweedFS, MiniStack, LocalStack, Ceph and rclone.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from uploader.errors import (
     AuthError,
@@ -20,23 +18,7 @@ from uploader.errors import (
     ThrottledError,
     TransientError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class RefusedError(Exception):
-    """The service's answer is not a success."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        """Carry the HTTP status, and the service's own code and words; "" where it has none."""
-        self.status, self.code, self.message = status, code or str(status), message
-        super().__init__(f"{status} {self.code} {message}")
-
-
-class EndOfObjectError(PermanentError):
-    """The range that was asked for begins at the object's end, or after it."""
-
+from uploader.store.http.refused import EndOfObjectError, RefusedError, passes
 
 _BY_CODE: dict[str, type[StoreError]] = {
     **dict.fromkeys(
@@ -114,36 +96,6 @@ _HINTS = {
 }
 
 
-@contextmanager
-def classified(operation: str, what: str) -> Iterator[None]:
-    """Turn whatever a request on the wire can raise into a `StoreError` that says what to do.
-
-    Args:
-        operation: of the S3 API, as PutObject.
-        what: the URL it was about.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except RefusedError as error:
-        raise of_refusal(operation, what, error) from error
-    except OSError as error:
-        raise on_the_way(operation, what, error) from error
-
-
-def code_of(error: StoreError) -> str:
-    """Return the service's own code for an error, as AccessDenied; "" if it never answered."""
-    cause = error.__cause__
-    return cause.code if isinstance(cause, RefusedError) else ""
-
-
-def status_of(error: StoreError) -> int:
-    """Return the HTTP status of an error; 0 if the service never answered."""
-    cause = error.__cause__
-    return cause.status if isinstance(cause, RefusedError) else 0
-
-
 def of_refusal(operation: str, what: str, refused: RefusedError) -> StoreError:
     """Return what a service's refusal means."""
     status, code = refused.status, refused.code
@@ -170,24 +122,3 @@ def _by_status(status: int) -> type[StoreError]:
     if status == HTTPStatus.PRECONDITION_FAILED:
         return ConflictError
     return TransientError if passes(status) else PermanentError
-
-
-def passes(status: int) -> bool:
-    """Tell whether an HTTP status means a fault that passes; 0: there was no answer."""
-    fault_of_service = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return (
-        status < HTTPStatus.MULTIPLE_CHOICES  # an error inside a 200
-        or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
-        or (fault_of_service and status != HTTPStatus.NOT_IMPLEMENTED)
-    )
-
-
-def on_the_way(operation: str, what: str, error: Exception) -> StoreError:
-    """Return what a fault between us and the service means."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        msg = (
-            f"the TLS certificate at {what} is not trusted: {error}; name the authority's file: "
-            "--ca-bundle"
-        )
-        return AuthError(msg)
-    return TransientError(f"{operation} of {what}: {error}")

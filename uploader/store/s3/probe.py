@@ -32,10 +32,10 @@ from uploader.place import Capabilities
 from uploader.policy import try_until
 from uploader.store.base import ObjectMeta
 from uploader.store.body import Body
+from uploader.store.http.refused import code_of, status_of
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
 from uploader.store.s3.answers import base64_of
-from uploader.store.s3.errors import code_of, status_of
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:

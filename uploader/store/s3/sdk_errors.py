@@ -11,7 +11,8 @@ import urllib3.exceptions
 from botocore.parsers import ResponseParserError
 
 from uploader.errors import AuthError, PermanentError
-from uploader.store.s3.errors import RefusedError, classified, of_refusal, on_the_way
+from uploader.store.http.refused import RefusedError, classified, on_the_way
+from uploader.store.s3.errors import of_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +47,9 @@ _ON_THE_WAY = (
 
 @contextmanager
 def classified_of_sdk(operation: str, what: str) -> Iterator[None]:
-    """Turn whatever a call of the SDK can raise into a `StoreError`; see `errors.classified`."""
+    """Turn whatever a call of the SDK can raise into a `StoreError`; see `classified`."""
     try:
-        with classified(operation, what):
+        with classified(operation, what, of_refusal):
             yield
     except sdk.ClientError as error:
         refused = _refused(error)

@@ -26,14 +26,14 @@ from uploader.errors import (
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.place import Capabilities
 from uploader.store.base import ObjectInfo
+from uploader.store.http.refused import EndOfObjectError
 from uploader.store.limits import S3
+from uploader.store.lookahead import Lookahead
 from uploader.store.names import FREE
 from uploader.store.s3 import copying, probe, sessions
 from uploader.store.s3.answers import base64_of, etag_of, receipt_of, require_same
 from uploader.store.s3.arguments import Arguments
 from uploader.store.s3.bucket import Bucket
-from uploader.store.s3.errors import EndOfObjectError
-from uploader.store.s3.lookahead import Lookahead
 from uploader.store.s3.names import Names, headers_of
 from uploader.store.s3.reader import md5_of
 
@@ -65,7 +65,7 @@ class S3Store:
         can = self._tried or Capabilities(self._bucket.endpoint)
         prefix = f"{destination.path}/" if destination.path else ""
         self._names = Names(self._bucket, prefix, self._with, place.options, can)
-        self._lookahead = Lookahead(self._bucket, prefix, self._with)
+        self._lookahead = Lookahead(self._few_names)
 
     def prepare(self, *, first: bool) -> Capabilities | None:
         """See `ObjectStore.prepare`: the first time at this endpoint, all is tried."""
@@ -288,6 +288,16 @@ class S3Store:
         self._bucket.close()
 
     # -- helpers --------------------------------------------------------------------------------
+
+    def _few_names(self, begin: str, most: int) -> set[str] | None:
+        """Return the names that begin so; None if there are more than `most`."""
+        prefix = self._names.prefix
+        answer = self._bucket.ask(
+            "list_objects_v2", Prefix=prefix + begin, MaxKeys=most, **self._with.of_any
+        )
+        if str(answer.get("IsTruncated")).lower() != "false":
+            return None
+        return {found["Key"].removeprefix(prefix) for found in answer.get("Contents", [])}
 
     def _checked(self, body: Body, *, crc32c: bool) -> dict[str, str]:
         """Return by what the service checks the body of a request."""

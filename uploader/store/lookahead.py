@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING
 from uploader.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from uploader.store.s3.arguments import Arguments
-    from uploader.store.s3.bucket import Bucket
+    from collections.abc import Callable, Iterator, Sequence
 
 MOST = 250  #: keys in a listing; one that has more takes longer than it saves
 FEWEST = 4  #: names for which to list: fewer are asked for one by one
@@ -27,9 +24,9 @@ REST = 64  #: lookups left out after one that told nothing, at most; twice as ma
 class Lookahead:
     """What one bucket's listings tell about names; for one thread."""
 
-    def __init__(self, bucket: Bucket, prefix: str, arguments: Arguments) -> None:
-        """Ask `bucket` about names below `prefix`."""
-        self._bucket, self._prefix, self._with = bucket, prefix, arguments
+    def __init__(self, names: Callable[[str, int], set[str] | None]) -> None:
+        """Ask `names` for those that begin alike; None if there are more than so many of them."""
+        self._names = names
         self._rests = 0  #: lookups still to be left out
         self._in_vain = 0  #: lookups in a row that told nothing
 
@@ -48,17 +45,11 @@ class Lookahead:
     def _listed(self, names: list[str]) -> set[str]:
         if len(names) < FEWEST:
             return set()
-        prefix = self._prefix + _begin(names)
         try:
-            answer = self._bucket.ask(
-                "list_objects_v2", Prefix=prefix, MaxKeys=MOST, **self._with.of_any
-            )
+            there = self._names(_begin(names), MOST)
         except StoreError:  # to list is another permission; if more is wrong, each will meet it
             return set()
-        if str(answer.get("IsTruncated")).lower() != "false":
-            return set()
-        there = {found["Key"].removeprefix(self._prefix) for found in answer.get("Contents", [])}
-        return set(names) - there
+        return set() if there is None else set(names) - there
 
 
 def _alike(names: list[str]) -> Iterator[list[str]]:
