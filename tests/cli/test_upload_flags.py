@@ -10,9 +10,10 @@ import pytest
 
 from tests.cli.shell import Shell
 from uploader import Spool
-from uploader.config import Options
+from uploader.config import SCHEMES_OF, Options, fitting
 
 URL = "s3://bucket/runs"
+GS_URL = "gs://bucket/runs"
 
 
 def remembered(shell: Shell) -> dict[str, Any]:
@@ -46,9 +47,14 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "acl": ("private", "private"),
     "tags": ("a=1&b=2", "a=1&b=2"),
     "metadata": ("c=3", "c=3"),
+    "user_project": ("my-project", "my-project"),
+    "credentials_file": ("/key.json", "/key.json"),
+    "impersonate_service_account": ("up@my.iam", "up@my.iam"),
     "ca_bundle": ("/ca.pem", "/ca.pem"),
 }
 SWITCHES = ("allow_unsafe_create", "requester_pays")
+KMS_KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
+FOR_GCS = {"acl": ("projectPrivate", "projectPrivate"), "kms_key_id": (KMS_KEY, KMS_KEY)}
 
 
 def flag(option: str) -> str:
@@ -56,19 +62,27 @@ def flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
-def test_every_option_is_a_flag_that_is_remembered_until_it_is_put_back(shell: Shell) -> None:
-    """Exactly the options of `config`; an empty value, or `--no-`, is the default again."""
+def test_every_option_is_a_flag() -> None:
+    """Exactly the options of `config`, each for some destination."""
     assert {*GIVEN, *SWITCHES} == {field.name for field in fields(Options)}
-    given = [word for option, (text, _) in GIVEN.items() for word in (flag(option), text)]
-    switched = [flag(option) for option in SWITCHES]
-    assert run(shell, "init", "--destination", URL, *given, *switched) == 0
-    stored = {option: value for option, (_, value) in GIVEN.items()}
-    assert remembered(shell) == stored | dict.fromkeys(SWITCHES, True)
-    assert run(shell, "init", "--destination", URL) == 0
-    assert remembered(shell) == stored | dict.fromkeys(SWITCHES, True), "what is not said stays"
-    back = [word for option in GIVEN for word in (flag(option), "")]
-    off = [f"--no-{option.replace('_', '-')}" for option in SWITCHES]
-    assert run(shell, "init", "--destination", URL, *back, *off) == 0
+
+
+@pytest.mark.parametrize(("url", "given"), [(URL, GIVEN), (GS_URL, {**GIVEN, **FOR_GCS})])
+def test_an_option_is_remembered_until_it_is_put_back(
+    shell: Shell, url: str, given: dict[str, tuple[str, Any]]
+) -> None:
+    """Each that the destination can have; an empty value, or `--no-`, is the default again."""
+    given = fitting(given, url[:2])
+    switches = fitting(dict.fromkeys(SWITCHES, True), url[:2])
+    words = [word for option, (text, _) in given.items() for word in (flag(option), text)]
+    assert run(shell, "init", "--destination", url, *words, *map(flag, switches)) == 0
+    stored = {option: value for option, (_, value) in given.items()}
+    assert remembered(shell) == stored | switches
+    assert run(shell, "init", "--destination", url) == 0
+    assert remembered(shell) == stored | switches, "what is not said stays"
+    back = [word for option in given for word in (flag(option), "")]
+    off = [f"--no-{option.replace('_', '-')}" for option in switches]
+    assert run(shell, "init", "--destination", url, *back, *off) == 0
     assert remembered(shell) == {}
 
 
@@ -109,6 +123,13 @@ def test_the_environments_options_of_s3_leave_a_directory_alone(
     ("arguments", "says"),
     [
         (["--destination", "DIRECTORY", "--region", "x"], "option region: only for s3://"),
+        (["--destination", GS_URL, "--sse", "AES256"], "only for s3:// destinations, not gs://"),
+        (["--destination", f"{GS_URL}?tags=a%3D1"], "option tags: only for s3:// destinations"),
+        (["--destination", URL, "--user-project", "p"], "only for gs:// destinations, not s3://"),
+        (["--destination", GS_URL, "--acl", "public-read"], "option acl: write one of "),
+        (["--destination", GS_URL, "--kms-key-id", "alias/x"], "write the key's resource name"),
+        (["--destination", GS_URL, "--credentials-file", '{"hush": 1}'], "the path of a file"),
+        (["--destination", "gs://hush@bucket"], "set GOOGLE_APPLICATION_CREDENTIALS"),
         (["--destination", f"{URL}?sse=rot13"], "option sse: write one of AES256, aws:kms"),
         (["--destination", f"{URL}?regoin=x"], "no such option: regoin; there are: "),
         (["--destination", URL, "--endpoint", "minio:9000"], "write a URL, as https://"),
@@ -146,8 +167,12 @@ def test_options_of_the_destination_have_a_heading_of_their_own(
     ordinary, _, of_destination = capsys.readouterr().out.partition("\nDestination options:\n")
     assert "--log-format" in ordinary
     assert "--endpoint" not in ordinary
-    for option in ("endpoint", "tags", "max_bandwidth", "stall_timeout", *SWITCHES):
+    for option in (*SCHEMES_OF, "max_bandwidth", "stall_timeout", *SWITCHES):
         assert f"  {flag(option)} " in of_destination
+    said = " ".join(of_destination.split())
+    assert "as eu-west-1. [s3; remembered]" in said
+    assert "whose requester pays. [gs; remembered]" in said
+    assert "as STANDARD_IA or NEARLINE. [s3, gs; remembered]" in said
     assert "$UPLOADER_SSE_CUSTOMER_KEY" in of_destination
     assert "customer-key" not in of_destination
 

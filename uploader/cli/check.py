@@ -17,6 +17,7 @@ from uploader.cli import flags, render
 from uploader.cli.exit_codes import ExitCode
 from uploader.cli.upload_flags import destination_options
 from uploader.errors import StoreError, ThrottledError, TransientError
+from uploader.place import AMBIENT_VARIABLES
 from uploader.policy import try_in_step
 from uploader.store.opening import open_store
 from uploader.store.probe import Finding, Probed, Verdict, refusal
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 @click.command(
     cls=flags.Command,
     epilog="""uploader check --spool /local/spool
-uploader check 's3://bucket/runs?endpoint=https://minio.example:9000'""",
+uploader check 's3://bucket/runs?endpoint=https://minio.example:9000'
+uploader check gs://bucket/runs --credentials-file /etc/keys/uploads.json""",
 )
 @flags.spool_option
 @click.argument("destination", metavar="[URL]", required=False)
@@ -89,15 +91,19 @@ def _probed(place: Place) -> Probed:
     except ThrottledError as error:
         return Probed((_unreached(error, "the service asks for fewer requests: try again later"),))
     except TransientError as error:
-        advice = (
-            "see that the service runs, that this machine can reach it, and that its address is "
-            "right: --endpoint, or AWS_ENDPOINT_URL"
-        )
-        return Probed((_unreached(error, advice),))
+        return Probed((_unreached(error, _how_to_reach(place)),))
     except StoreError as error:
         return Probed((refusal("requests", error),))
     finally:
         store.close()
+
+
+def _how_to_reach(place: Place) -> str:
+    variables = AMBIENT_VARIABLES[place.destination.scheme].get("endpoint", ())
+    return (
+        "see that the service runs, that this machine can reach it, and that its address is right: "
+        f"{', or '.join(['--endpoint', *variables[-1:]])}"
+    )
 
 
 def _unreached(error: StoreError, advice: str) -> Finding:

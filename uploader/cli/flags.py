@@ -93,8 +93,8 @@ destination_option = click.option(
     "--destination",
     metavar="URL",
     envvar="UPLOADER_DESTINATION",
-    help="Where to upload to, as s3://bucket/runs or file:///mnt/artifacts. The spool is made if "
-    "there is none, and remembers it.",
+    help="Where to upload to, as s3://bucket/runs, gs://bucket/runs or file:///mnt/artifacts. The "
+    "spool is made if there is none, and remembers it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 overwrite_option = click.option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from uploader.cli import flags
-from uploader.config import ADDRESSING_STYLES, ENCRYPTIONS, Options
+from uploader.config import ADDRESSING_STYLES, ENCRYPTIONS, SCHEMES_OF, Options
 from uploader.model import SymlinkMode
 
 if TYPE_CHECKING:
@@ -43,19 +43,26 @@ class _OfDestination(click.Option):
 
 
 def _flag(name: str, metavar: str, what: str) -> Callable[[F], F]:
-    return click.option(name, metavar=metavar, type=_Value(), help=f"{what} [remembered]")
+    return click.option(name, metavar=metavar, type=_Value(), help=_help(name, what))
 
 
 def _of_destination(name: str, metavar: str, what: str) -> Callable[[F], F]:
     return click.option(
-        name, metavar=metavar, type=_Value(), cls=_OfDestination, help=f"{what} [remembered]"
+        name, metavar=metavar, type=_Value(), cls=_OfDestination, help=_help(name, what)
     )
 
 
 def _switch(name: str, what: str) -> Callable[[F], F]:
     return click.option(
-        f"--{name}/--no-{name}", default=None, cls=_OfDestination, help=f"{what} [remembered]"
+        f"--{name}/--no-{name}", default=None, cls=_OfDestination, help=_help(name, what)
     )
+
+
+def _help(flag: str, what: str) -> str:
+    """Say also which destinations the flag is for, if not for all."""
+    schemes = SCHEMES_OF.get(flag.removeprefix("--").replace("-", "_"), ())
+    only = f"{', '.join(schemes)}; " if schemes else ""
+    return f"{what} [{only}remembered]"
 
 
 def _choice(choices: tuple[str, ...]) -> str:
@@ -81,7 +88,10 @@ _OF_UPLOADS = (
 
 _OF_DESTINATION = (
     _of_destination(
-        "--endpoint", "URL", "An S3-compatible service, as https://minio.example:9000. Else AWS's."
+        "--endpoint",
+        "URL",
+        "A service that speaks as S3 or as Google Cloud Storage does, as "
+        "https://minio.example:9000. Else AWS's or Google's own.",
     ),
     _of_destination("--region", "NAME", "The bucket's region, as eu-west-1."),
     _of_destination("--profile", "NAME", "A profile of the AWS configuration files, as training."),
@@ -90,7 +100,7 @@ _OF_DESTINATION = (
         _choice(ADDRESSING_STYLES),
         "Where the bucket's name goes: into the path, or the host's name.",
     ),
-    _of_destination("--storage-class", "CLASS", "Of each object, as STANDARD_IA."),
+    _of_destination("--storage-class", "CLASS", "Of each object, as STANDARD_IA or NEARLINE."),
     _of_destination(
         "--sse",
         _choice(ENCRYPTIONS),
@@ -98,11 +108,38 @@ _OF_DESTINATION = (
         "$UPLOADER_SSE_CUSTOMER_KEY (base64), or from the file $UPLOADER_SSE_CUSTOMER_KEY_FILE, "
         "each time; it is never remembered.",
     ),
-    _of_destination("--kms-key-id", "ID", "The key of aws:kms, as alias/artifacts or its ARN."),
-    _of_destination("--acl", "NAME", "A canned ACL of each object, as bucket-owner-full-control."),
+    _of_destination(
+        "--kms-key-id",
+        "ID",
+        "The key that the service encrypts with: of aws:kms, as alias/artifacts or its ARN; of "
+        "Google's KMS, its resource name.",
+    ),
+    _of_destination(
+        "--acl",
+        "NAME",
+        "A canned ACL of each object, as bucket-owner-full-control; at Google, as "
+        "bucketOwnerFullControl.",
+    ),
     _of_destination("--tags", "PAIRS", "Tags of each object, as 'team=vision&keep=yes'."),
     _of_destination("--metadata", "PAIRS", "More metadata of each object, as 'project=fox&gpu=8'."),
     _switch("requester-pays", "Pay for the requests to somebody else's bucket."),
+    _of_destination(
+        "--user-project",
+        "ID",
+        "The project that pays for the requests to a bucket whose requester pays.",
+    ),
+    _of_destination(
+        "--credentials-file",
+        "FILE",
+        "The JSON file of a service account or of an external account (workload identity "
+        "federation); only its path is remembered. Else Google's defaults: "
+        "$GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the node's service account.",
+    ),
+    _of_destination(
+        "--impersonate-service-account",
+        "E-MAIL",
+        "Act as this service account, with credentials that may create tokens for it.",
+    ),
     _of_destination(
         "--ca-bundle", "FILE", "Certificates that TLS is checked with, as /etc/ssl/our-ca.pem."
     ),

@@ -1,0 +1,100 @@
+"""A spool for gs://: what it remembers, and what it shows, before anything is uploaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell import Shell
+from uploader import Spool
+from uploader.place import Place
+
+URL = "gs://bucket/runs"
+
+
+@pytest.fixture
+def gs(shell: Shell) -> Shell:
+    """A shell whose environment says nothing about Google."""
+    for name in ("STORAGE_EMULATOR_HOST", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        shell.environment.pop(name, None)
+    return shell
+
+
+def place(shell: Shell) -> Place:
+    """Return what opens the store."""
+    with Spool(shell.spool_path, producer=False) as spool:
+        return spool.place
+
+
+def test_artifacts_are_taken_in_for_a_bucket_of_google(gs: Shell) -> None:
+    """Without credentials, and without asking anybody: training may log before they are there."""
+    made = gs.run("init", "--destination", f"{URL}?user-project=my-project")
+    assert (made.returncode, made.stdout) == (0, f"{gs.spool_path}\n"), made.stderr
+    assert gs.run("put", gs.file(), "ckpt/ep1.pt").returncode == 0
+    assert gs.run("link", "ckpt/ep1.pt", "ckpt/latest").returncode == 0
+    status = gs.json("status")
+    assert status["destination"] == URL
+    assert status["counts"]["ready"] == 2
+    assert place(gs).options.user_project == "my-project"
+
+
+def test_another_bucket_of_the_same_name_is_another_destination(gs: Shell) -> None:
+    """s3:// and gs:// are not one."""
+    assert gs.run("init", "--destination", URL).returncode == 0
+    ended = gs.run("put", "--destination", "s3://bucket/runs", gs.file(), "one")
+    assert ended.returncode == 2
+    assert f"uploads to {URL}, not to s3://bucket/runs" in ended.stderr
+
+
+def test_the_emulator_that_the_environment_names_is_remembered(gs: Shell) -> None:
+    """A drain from another shell finds it; AWS's variables say nothing about it."""
+    gs.environment |= {"AWS_ENDPOINT_URL": "http://minio", "REQUESTS_CA_BUNDLE": "/etc/ours.pem"}
+    made = gs.run("init", "--destination", URL, STORAGE_EMULATOR_HOST="localhost:9000")
+    assert made.returncode == 0, made.stderr
+    remembered = place(gs)
+    assert remembered.ambient == {
+        "endpoint": "http://localhost:9000", "ca_bundle": "/etc/ours.pem"
+    }  # fmt: skip
+    assert remembered.setting("endpoint", {}) == "http://localhost:9000"
+    assert remembered.setting("region", {"AWS_REGION": "x"}) is None
+
+
+def test_credentials_that_stand_in_an_endpoint_are_not_remembered(gs: Shell) -> None:
+    """The spool holds them nowhere."""
+    host = "user:hush@localhost:9000"
+    assert gs.run("init", "--destination", URL, STORAGE_EMULATOR_HOST=host).returncode == 0
+    assert place(gs).ambient == {}
+    _holds_nothing_of(gs.spool_path, b"hush")
+
+
+def test_of_a_credentials_file_only_the_path_is_remembered(gs: Shell) -> None:
+    """It may be renewed, and is read at each start; its content stands nowhere in the spool."""
+    key = gs.file('{"type": "service_account", "private_key": "hush"}', "keys/uploads.json")
+    made = gs.run("init", "--destination", URL, "--credentials-file", "keys/uploads.json")
+    assert made.returncode == 0, made.stderr
+    assert place(gs).options.credentials_file == str(key)
+    _holds_nothing_of(gs.spool_path, b"hush")
+
+
+def test_options_of_s3_in_the_environment_leave_a_bucket_of_google_alone(gs: Shell) -> None:
+    """What both have is taken; what S3 alone has is for other spools."""
+    gs.environment |= {"UPLOADER_REGION": "eu-west-1", "UPLOADER_SSE": "aws:kms"}
+    gs.environment |= {"UPLOADER_STORAGE_CLASS": "NEARLINE", "UPLOADER_USER_PROJECT": "p"}
+    made = gs.run("init", "--destination", URL)
+    assert made.returncode == 0, made.stderr
+    assert place(gs).options.as_json() == {"storage_class": "NEARLINE", "user_project": "p"}
+
+
+def test_an_option_of_google_that_is_given_to_s3_is_refused(gs: Shell) -> None:
+    """Exit code 2, and the spool is as it was."""
+    assert gs.run("init", "--destination", "s3://bucket").returncode == 0
+    ended = gs.run("init", "--destination", "s3://bucket", "--user-project", "p")
+    assert ended.returncode == 2
+    assert "option user_project: only for gs:// destinations, not s3://" in ended.stderr
+    assert place(gs).options.as_json() == {}
+
+
+def _holds_nothing_of(spool: Path, secret: bytes) -> None:
+    found = [path for path in spool.rglob("*") if path.is_file() and secret in path.read_bytes()]
+    assert not found
