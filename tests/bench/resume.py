@@ -47,7 +47,7 @@ ROUNDS = 1  #: of each: bytes hardly vary
 LIMIT = 600.0  #: seconds for half of it
 POLL = 0.002  #: seconds between looks at what was sent; some MiB pass meanwhile
 
-_COUNTED = (Kind.PUT_OBJECT, Kind.UPLOAD_PART)
+_COUNTED = (Kind.PUT, Kind.PART)
 
 
 def run(folder: Path, rounds: int, workers: int, share: float) -> Result:

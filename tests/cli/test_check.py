@@ -225,9 +225,9 @@ def test_a_service_that_cannot_be_reached_is_told(check: Check, s3: S3Shell) -> 
 def test_a_fault_that_passes_is_tried_again(check: Check, s3: S3Shell) -> None:
     """A service that asks for patience at the first request is not: it is told."""
     with FaultProxy(s3.server.endpoint) as proxy:
-        proxy.decide = first("HeadBucket", Answer(500, "InternalError"), times=2)
+        proxy.decide = first("head-bucket", Answer(500, "InternalError"), times=2)
         assert check(s3.url, "--endpoint", proxy.endpoint).verdicts == {"ok"}
-        proxy.decide = first("HeadBucket", Answer(503, "SlowDown"))
+        proxy.decide = first("head-bucket", Answer(503, "SlowDown"))
         throttled = check(s3.url, "--endpoint", proxy.endpoint)
     assert throttled.code == 5
     assert "try again later" in throttled.of("reach")["advice"]
@@ -236,9 +236,9 @@ def test_a_fault_that_passes_is_tried_again(check: Check, s3: S3Shell) -> None:
 def test_a_missing_permission_is_named(check: Check, s3: S3Shell) -> None:
     """By the action that a policy has to allow; what uploads do without is a warning."""
     with FaultProxy(s3.server.endpoint) as proxy:
-        proxy.decide = first("PutObject", Answer(403, "AccessDenied"))
+        proxy.decide = first("put", Answer(403, "AccessDenied"))
         put = check(s3.url, "--endpoint", proxy.endpoint)
-        proxy.decide = first("ListMultipartUploads", Answer(403, "AccessDenied"), times=9)
+        proxy.decide = first("list-unfinished", Answer(403, "AccessDenied"), times=9)
         listing = check(s3.url, "--endpoint", proxy.endpoint)
     assert put.code == 5
     assert put.of("put")["advice"] == "allow s3:PutObject"

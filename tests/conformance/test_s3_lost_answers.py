@@ -128,12 +128,12 @@ def scene(
 
 
 WAYS = [
-    (Kind.PUT_OBJECT, put_whole),
-    (Kind.CREATE_MULTIPART_UPLOAD, put_parts),
-    (Kind.UPLOAD_PART, put_parts),
-    (Kind.LIST_PARTS, put_parts),
-    (Kind.COMPLETE_MULTIPART_UPLOAD, put_parts),
-    (Kind.COPY_OBJECT, copy),
+    (Kind.PUT, put_whole),
+    (Kind.BEGIN, put_parts),
+    (Kind.PART, put_parts),
+    (Kind.STATUS, put_parts),
+    (Kind.COMPLETE, put_parts),
+    (Kind.COPY, copy),
 ]
 
 
@@ -162,15 +162,15 @@ def test_what_was_done_and_not_answered_is_done_once(
 
 def test_an_overwrite_whose_answer_was_lost_is_not_sent_again(scene: Scene) -> None:
     """It looks before it puts, and finds that the object is its own already."""
-    scene.proxy.decide = first(Kind.PUT_OBJECT, DropAnswer())
-    before = scene.proxy.sent(Kind.PUT_OBJECT)
+    scene.proxy.decide = first(Kind.PUT, DropAnswer())
+    before = scene.proxy.sent(Kind.PUT)
     artifact, _ = put_whole(scene, PutMode.OVERWRITE)
-    assert scene.proxy.sent(Kind.PUT_OBJECT) - before == len(artifact.content)
+    assert scene.proxy.sent(Kind.PUT) - before == len(artifact.content)
 
 
 @pytest.mark.parametrize("mode", PutMode)
 @pytest.mark.parametrize(
-    "kind", [Kind.CREATE_MULTIPART_UPLOAD, Kind.UPLOAD_PART_COPY, Kind.COMPLETE_MULTIPART_UPLOAD]
+    "kind", [Kind.BEGIN, Kind.PART_COPY, Kind.COMPLETE]
 )
 def test_a_copy_in_parts_of_which_an_answer_was_lost_is_made_once(
     scene: Scene, kind: Kind, mode: PutMode, monkeypatch: pytest.MonkeyPatch
@@ -192,14 +192,14 @@ def test_an_abort_and_a_deletion_whose_answers_were_lost_are_done(scene: Scene) 
     artifact, parts = scene.artifacts.for_parts(scene.direct)
     session = artifact.begin(scene.direct, NAME)
     artifact.send(scene.direct, NAME, session, parts[2])
-    scene.proxy.decide = first(Kind.ABORT_MULTIPART_UPLOAD, DropAnswer(), TRIES_IN_STEP + 1)
+    scene.proxy.decide = first(Kind.ABORT, DropAnswer(), TRIES_IN_STEP + 1)
     artifact.abort(scene.store, NAME, session)
-    assert scene.lost(Kind.ABORT_MULTIPART_UPLOAD)
+    assert scene.lost(Kind.ABORT)
     assert not unfinished(scene.direct)
     artifact.put(scene.direct, NAME)
-    scene.proxy.decide = first(Kind.DELETE_OBJECT, DropAnswer(), TRIES_IN_STEP + 1)
+    scene.proxy.decide = first(Kind.DELETE, DropAnswer(), TRIES_IN_STEP + 1)
     scene.store.delete(NAME)
-    assert scene.lost(Kind.DELETE_OBJECT)
+    assert scene.lost(Kind.DELETE)
     assert names_in(scene.direct) == []
 
 

@@ -27,8 +27,8 @@ CREATE, OVERWRITE = PutMode.CREATE, PutMode.OVERWRITE
 NAME = "a/name"
 COPY = "a/copy"
 
-WRITING = (Kind.PUT_OBJECT, Kind.CREATE_MULTIPART_UPLOAD, Kind.COPY_OBJECT)
-OF_BYTES = (Kind.UPLOAD_PART, Kind.COMPLETE_MULTIPART_UPLOAD, Kind.HEAD_OBJECT, Kind.GET_OBJECT)
+WRITING = (Kind.PUT, Kind.BEGIN, Kind.COPY)
+OF_BYTES = (Kind.PART, Kind.COMPLETE, Kind.HEAD, Kind.READ)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def test_the_requester_is_told_to_pay_with_every_request(watched: Watched) -> No
     names_in(store)
     store.sweep(set(), 0)
     store.delete("whole")
-    kinds = (*WRITING, *OF_BYTES, Kind.LIST_OBJECTS, Kind.LIST_MULTIPART_UPLOADS)
-    for kind in (*kinds, Kind.DELETE_OBJECT):
+    kinds = (*WRITING, *OF_BYTES, Kind.LIST, Kind.LIST_UNFINISHED)
+    for kind in (*kinds, Kind.DELETE):
         requests = watched.requests(kind)
         assert requests
         assert {header(one, "request-payer") for one in requests} == {"requester"}, kind
@@ -154,15 +154,15 @@ def test_a_crc32c_goes_with_every_byte_and_one_with_the_whole(watched: Watched) 
     """Taken when it was logged; the service refuses what differs."""
     store = watched.open()
     made = write_all_ways(watched, store)
-    put = watched.only(Kind.PUT_OBJECT)
+    put = watched.only(Kind.PUT)
     assert header(put, "checksum-crc32c") == base64_of(made["whole"].meta.crc32c)
     assert "content-md5" not in put.headers
-    parts = watched.requests(Kind.UPLOAD_PART)
+    parts = watched.requests(Kind.PART)
     assert len({header(part, "checksum-crc32c") for part in parts} - {None}) == 3
-    begin = watched.only(Kind.CREATE_MULTIPART_UPLOAD)
+    begin = watched.only(Kind.BEGIN)
     assert header(begin, "checksum-algorithm") == "CRC32C"
     assert header(begin, "checksum-type") == "FULL_OBJECT"
-    complete = watched.only(Kind.COMPLETE_MULTIPART_UPLOAD)
+    complete = watched.only(Kind.COMPLETE)
     assert header(complete, "checksum-type") == "FULL_OBJECT"
     assert header(complete, "checksum-crc32c") == base64_of(made["large"].meta.crc32c)
     for name, artifact in made.items():
@@ -173,7 +173,7 @@ def test_a_crc32c_goes_with_every_byte_and_one_with_the_whole(watched: Watched) 
 def test_the_body_is_sent_as_it_is_without_a_trailer(watched: Watched) -> None:
     """The SDK would read it once more for a checksum of its own, and send it in chunks."""
     write_all_ways(watched, watched.open())
-    for request in (watched.only(Kind.PUT_OBJECT), *watched.requests(Kind.UPLOAD_PART)):
+    for request in (watched.only(Kind.PUT), *watched.requests(Kind.PART)):
         assert header(request, "content-sha256") == "UNSIGNED-PAYLOAD"
         assert header(request, "trailer") is None
         assert "expect" not in request.headers
@@ -183,10 +183,10 @@ def test_a_service_without_crc32c_gets_a_content_md5(watched: Watched) -> None:
     """Of each body, after it was read and found to be what was logged; the whole is not told."""
     store = watched.open(can={"crc32c": False, "whole_crc32c": False})
     made = write_all_ways(watched, store)
-    bodies = (watched.only(Kind.PUT_OBJECT), *watched.requests(Kind.UPLOAD_PART))
+    bodies = (watched.only(Kind.PUT), *watched.requests(Kind.PART))
     assert len({body.headers["content-md5"] for body in bodies}) == 4
-    completion = watched.only(Kind.COMPLETE_MULTIPART_UPLOAD)
-    for request in (*bodies, completion, watched.only(Kind.CREATE_MULTIPART_UPLOAD)):
+    completion = watched.only(Kind.COMPLETE)
+    for request in (*bodies, completion, watched.only(Kind.BEGIN)):
         assert not any(name.startswith("x-amz-checksum") for name in request.headers)
     for name, artifact in made.items():
         assert content_of(store, name) == artifact.content
@@ -236,22 +236,22 @@ def test_a_receipt_names_the_version_and_overwriting_leaves_no_delete_markers(
 def test_a_create_is_for_the_service_to_decide(watched: Watched) -> None:
     """Another's object that comes at the last moment stays."""
     store = watched.open()
-    watched.just_before(Kind.PUT_OBJECT, NAME, b"another's")
+    watched.just_before(Kind.PUT, NAME, b"another's")
     with pytest.raises(ConflictError, match="already exists"):
         watched.artifacts.of(b"ours").put(store, NAME)
-    assert watched.only(Kind.PUT_OBJECT).headers["if-none-match"] == "*"
+    assert watched.only(Kind.PUT).headers["if-none-match"] == "*"
     assert content_of(store, NAME) == b"another's"
 
 
 def test_a_create_in_parts_is_for_the_service_to_decide(watched: Watched) -> None:
     """As late as at its completion; its parts are the caller's to abort."""
     store = watched.open()
-    watched.just_before(Kind.COMPLETE_MULTIPART_UPLOAD, NAME, b"another's")
+    watched.just_before(Kind.COMPLETE, NAME, b"another's")
     with pytest.raises(ConflictError, match="already exists"):
         watched.put_parts(store, NAME)
-    assert watched.only(Kind.COMPLETE_MULTIPART_UPLOAD).headers["if-none-match"] == "*"
+    assert watched.only(Kind.COMPLETE).headers["if-none-match"] == "*"
     assert content_of(store, NAME) == b"another's"
-    session = watched.only(Kind.COMPLETE_MULTIPART_UPLOAD).query["uploadId"]
+    session = watched.only(Kind.COMPLETE).query["uploadId"]
     store.abort(NAME, session, "")
     assert store.sweep(set(), 0) == []
 
@@ -261,7 +261,7 @@ def test_an_overwrite_replaces_what_it_looked_at_and_nothing_newer(watched: Watc
     store = watched.open()
     watched.put_by_another(NAME, b"old")
     artifact = watched.artifacts.of(b"ours")
-    watched.just_before(Kind.PUT_OBJECT, NAME, b"newer")
+    watched.just_before(Kind.PUT, NAME, b"newer")
     with pytest.raises(TransientError, match="replaced by another at the same moment"):
         artifact.put(store, NAME, OVERWRITE)
     assert content_of(store, NAME) == b"newer"
@@ -307,7 +307,7 @@ def test_who_accepts_the_risk_may_create_there_by_looking_first(watched: Watched
     with pytest.raises(ConflictError):
         create("taken")
     assert content_of(store, "taken") == b"another's"
-    for kind in (Kind.PUT_OBJECT, Kind.COMPLETE_MULTIPART_UPLOAD, Kind.COPY_OBJECT):
+    for kind in (Kind.PUT, Kind.COMPLETE, Kind.COPY):
         assert all("if-none-match" not in one.headers for one in watched.requests(kind))
 
 
@@ -341,6 +341,6 @@ def test_small_files_that_go_together_take_one_request_each(watched: Watched) ->
     assert [one.failure and one.failure.error_class for one in answers] == [
         ErrorClass.CONFLICT if number == 5 else None for number in range(10)
     ]
-    assert len(watched.requests(Kind.PUT_OBJECT)) == 9
-    assert len(watched.requests(Kind.HEAD_OBJECT)) == 1  # of the one that is there
-    assert len(watched.requests(Kind.LIST_OBJECTS)) == 1
+    assert len(watched.requests(Kind.PUT)) == 9
+    assert len(watched.requests(Kind.HEAD)) == 1  # of the one that is there
+    assert len(watched.requests(Kind.LIST)) == 1

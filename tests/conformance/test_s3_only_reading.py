@@ -85,7 +85,7 @@ def test_a_large_object_is_copied_in_parts(
     link = link_to(target)
     receipt = store.copy(NAME, COPY, mode, link.meta)
     ranges = {
-        one.headers["x-amz-copy-source-range"] for one in watched.requests(Kind.UPLOAD_PART_COPY)
+        one.headers["x-amz-copy-source-range"] for one in watched.requests(Kind.PART_COPY)
     }
     assert ranges == {
         f"bytes=0-{PART - 1}",
@@ -119,7 +119,7 @@ def test_a_copy_that_fails_in_the_middle_leaves_no_parts(
     monkeypatch.setattr(copying, "PART", PART)
     store = watched.open()
     target, _ = watched.put_parts(store, NAME)
-    watched.proxy.decide = first(Kind.UPLOAD_PART_COPY, Answer(500, "InternalError"))
+    watched.proxy.decide = first(Kind.PART_COPY, Answer(500, "InternalError"))
     with pytest.raises(TransientError):
         store.copy(NAME, COPY, CREATE, link_to(target).meta)
     assert not is_there(store, COPY)
@@ -142,11 +142,11 @@ def test_a_copy_creates_only_also_where_a_copy_has_no_conditions(mini: Watched) 
     store = mini.open()
     target = mini.artifacts.of(b"content")
     target.put(store, NAME)
-    mini.just_before(Kind.COMPLETE_MULTIPART_UPLOAD, COPY, b"another's")
+    mini.just_before(Kind.COMPLETE, COPY, b"another's")
     with pytest.raises(ConflictError):
         store.copy(NAME, COPY, CREATE, link_to(target).meta)
     assert content_of(store, COPY) == b"another's"
-    assert mini.requests(Kind.COPY_OBJECT) == []
+    assert mini.requests(Kind.COPY) == []
     link = link_to(target)
     store.copy(NAME, "another/copy", CREATE, link.meta)
     assert content_of(store, "another/copy") == target.content
@@ -163,7 +163,7 @@ def test_a_target_that_is_replaced_meanwhile_is_not_copied_by_halves(
     target = watched.artifacts.of(b"version 1")
     target.put(store, NAME)
     link = link_to(target)
-    watched.just_before(Kind.COPY_OBJECT, NAME, b"version 2, another's")
+    watched.just_before(Kind.COPY, NAME, b"version 2, another's")
     with pytest.raises(TransientError):
         store.copy(NAME, COPY, mode, link.meta)
     assert not is_there(store, COPY)
@@ -183,7 +183,7 @@ def test_what_may_not_be_looked_at_is_not_taken_for_missing(
     artifact = watched.artifacts.of(b"content")
     artifact.put(store, NAME)
     watched.proxy.decide = lambda one: (
-        Answer(403, "AccessDenied") if one.kind in (Kind.HEAD_OBJECT, Kind.GET_OBJECT) else None
+        Answer(403, "AccessDenied") if one.kind in (Kind.HEAD, Kind.READ) else None
     )
     with pytest.raises(PermanentError, match="allow s3:GetObject, and s3:ListBucket") as refused:
         store.head(NAME)
@@ -203,10 +203,10 @@ def test_a_refusal_without_words_is_looked_into(watched: Watched) -> None:
     watched.proxy.decide = lambda _: Answer(400, "ExpiredToken")
     with pytest.raises(AuthError, match="renew the credentials"):
         store.head(NAME)
-    watched.proxy.decide = first(Kind.HEAD_OBJECT, Answer(403, "AccessDenied"))
+    watched.proxy.decide = first(Kind.HEAD, Answer(403, "AccessDenied"))
     with pytest.raises(TransientError):  # the GET of a byte is answered: it passed
         store.head(NAME)
-    assert watched.requests(Kind.GET_OBJECT)[-1].headers["range"] == "bytes=0-0"
+    assert watched.requests(Kind.READ)[-1].headers["range"] == "bytes=0-0"
     assert store.head(NAME).size == len(b"content")
 
 
@@ -219,7 +219,7 @@ def test_a_read_goes_on_at_any_byte(watched: Watched, offset: int) -> None:
     portions = list(store.read(NAME, offset))
     assert b"".join(portions) == content[offset:]
     assert max(map(len, portions)) <= 4 << 20
-    asked = watched.only(Kind.GET_OBJECT).headers.get("range")
+    asked = watched.only(Kind.READ).headers.get("range")
     assert asked == (f"bytes={offset}-" if offset else None)
 
 
@@ -236,7 +236,7 @@ def test_a_read_that_is_cut_off_is_a_fault_that_passes(watched: Watched) -> None
     store = watched.open()
     content = os.urandom(3 << 20)
     watched.artifacts.of(content).put(store, NAME)
-    watched.proxy.decide = first(Kind.GET_OBJECT, TruncateAnswer())
+    watched.proxy.decide = first(Kind.READ, TruncateAnswer())
     got = bytearray()
     with pytest.raises(TransientError):
         got.extend(byte for portion in store.read(NAME) for byte in portion)
@@ -310,8 +310,8 @@ def test_a_later_drain_only_asks_whether_it_may_still_write(watched: Watched) ->
     """What the service honours is known; no object is made for it."""
     store = watched.open()
     assert store.prepare(first=False) is None
-    assert watched.requests(Kind.PUT_OBJECT) == []
-    begun = watched.only(Kind.CREATE_MULTIPART_UPLOAD)
+    assert watched.requests(Kind.PUT) == []
+    begun = watched.only(Kind.BEGIN)
     assert PROBE in begun.key
     assert store.sweep(set(), -3600) == []
 

@@ -81,7 +81,7 @@ def expired_after(scene: CredentialsScene, parts: int) -> Callable[[Request], Fa
     numbers: set[int] = set()
 
     def decide(request: Request) -> Fault | None:
-        if request.kind == Kind.UPLOAD_PART and is_own(request) and len(numbers) <= parts:
+        if request.kind == Kind.PART and is_own(request) and len(numbers) <= parts:
             numbers.add(request.number)
             if len(numbers) > parts:
                 scene.renew("a wrong secret")
@@ -119,7 +119,7 @@ def test_an_upload_goes_on_from_its_last_part_when_credentials_are_renewed(
         finally:
             process.kill()
             process.wait()
-    sent = [one for one in scene.proxy.requests[before:] if one.kind == Kind.UPLOAD_PART]
+    sent = [one for one in scene.proxy.requests[before:] if one.kind == Kind.PART]
     missing = set(range(1, PARTS + 1)) - recorded
     assert sorted(int(one.query["partNumber"]) for one in sent) == sorted(missing)
     assert scene.owner("large") == maker
@@ -170,7 +170,7 @@ def test_a_drain_that_is_refused_from_the_start_says_what_to_do(
     assert scene.run("drain").returncode == 0
 
 
-@pytest.mark.parametrize("operation", [Kind.HEAD_OBJECT, Kind.PUT_OBJECT])
+@pytest.mark.parametrize("operation", [Kind.HEAD, Kind.PUT])
 def test_a_clock_that_goes_wrong_meanwhile_uses_up_no_attempt(
     scene: CredentialsScene, operation: Kind
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_clock_that_goes_wrong_meanwhile_uses_up_no_attempt(
     skewed = [2]  # requests that are still refused
 
     def decide(request: Request) -> Fault | None:
-        concerned = request.kind in (operation, Kind.GET_OBJECT) and is_own(request)
+        concerned = request.kind in (operation, Kind.READ) and is_own(request)
         if not concerned or not skewed[0]:
             return None
         skewed[0] -= 1

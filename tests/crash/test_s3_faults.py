@@ -112,11 +112,11 @@ def answers_of(pool: WorkerPool[int]) -> list[StepAnswer]:
 
 
 LOST = (
-    Kind.PUT_OBJECT,
-    Kind.CREATE_MULTIPART_UPLOAD,
-    Kind.UPLOAD_PART,
-    Kind.COMPLETE_MULTIPART_UPLOAD,
-    Kind.COPY_OBJECT,
+    Kind.PUT,
+    Kind.BEGIN,
+    Kind.PART,
+    Kind.COMPLETE,
+    Kind.COPY,
 )
 
 
@@ -150,13 +150,13 @@ def test_a_large_object_that_was_completed_is_not_sent_again(scene: S3Scene) -> 
         maker = spool.put_file("large", scene.write("large", os.urandom(LARGE)), overwrite=False)
     scene.proxy.decide = of_artifacts(
         either(
-            first(Kind.COMPLETE_MULTIPART_UPLOAD, DropAnswer()),
-            first(Kind.COMPLETE_MULTIPART_UPLOAD, SLOW_DOWN),
+            first(Kind.COMPLETE, DropAnswer()),
+            first(Kind.COMPLETE, SLOW_DOWN),
         )
     )
     assert drained(scene) == 0, scene.log.read_text()
     assert scene.owner("large") == maker
-    assert sum(one.body_bytes for one in scene.requests(Kind.UPLOAD_PART)) == LARGE
+    assert sum(one.body_bytes for one in scene.requests(Kind.PART)) == LARGE
 
 
 FAULTS = (
@@ -169,7 +169,7 @@ FAULTS = (
     DropAnswer(),
 )
 LATE = (ErrorIn200("InternalError", forward=True), ErrorIn200("InternalError", forward=False))
-MAY_FAIL_LATE = {Kind.COMPLETE_MULTIPART_UPLOAD, Kind.COPY_OBJECT}
+MAY_FAIL_LATE = {Kind.COMPLETE, Kind.COPY}
 SHARE = 0.3
 SEED = 20261123
 
@@ -225,9 +225,9 @@ class Pressure:
 
     def __call__(self, request: Request) -> Fault | None:
         """Decide."""
-        if request.kind != Kind.PUT_OBJECT or not is_own(request):
+        if request.kind != Kind.PUT or not is_own(request):
             return None
-        busy = sum(one.status is None for one in self._scene.requests(Kind.PUT_OBJECT))
+        busy = sum(one.status is None for one in self._scene.requests(Kind.PUT))
         if not self._full:
             self._full = busy == self._workers
         elif self.complaints < self._workers:
@@ -256,7 +256,7 @@ def test_complaints_lower_the_requests_in_flight_and_success_raises_them(scene: 
 def test_a_request_that_stalls_is_ended_and_made_again(scene: S3Scene, fault: Fault) -> None:
     """After `stall_timeout`, which is a minute unless it is set as here."""
     contents = {"whole": os.urandom(PART), "in-parts": os.urandom(LARGE)}
-    kinds = (Kind.PUT_OBJECT, Kind.UPLOAD_PART)
+    kinds = (Kind.PUT, Kind.PART)
     with scene.open() as spool:
         for name, content in contents.items():
             spool.put_file(name, scene.write("source", content), overwrite=True)
@@ -281,7 +281,7 @@ def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
     place = Place.of(f"s3://{seaweed.make_bucket()}/runs", {"endpoint": proxy.endpoint})
     artifact = Artifacts(tmp_path / "spool").of(b"content")
     step = PutWhole("name", artifact.body, PutMode.OVERWRITE, artifact.meta)
-    proxy.decide = first(Kind.PUT_OBJECT, StallAnswer())
+    proxy.decide = first(Kind.PUT, StallAnswer())
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     pool: WorkerPool[int] = WorkerPool(1, place, lock)
     try:

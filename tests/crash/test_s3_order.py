@@ -89,7 +89,7 @@ def log_rounds(scene: S3Scene, spool: Spool, chance: random.Random) -> dict[str,
 def arrivals(scene: S3Scene, order: dict[str, int]) -> dict[str, list[int]]:
     """Return which uploads made each object, as it came about."""
     arrived: dict[str, list[int]] = defaultdict(list)
-    for request in scene.requests(Kind.PUT_OBJECT):
+    for request in scene.requests(Kind.PUT):
         upload_id = request.headers["x-amz-meta-uploader-id"]
         if upload_id in order and request.upstream_status == 200:
             arrived[request.key].append(order[upload_id])
@@ -138,13 +138,13 @@ class Late:
 
 
 LATE = {
-    "put_over_nothing": Late(Kind.PUT_OBJECT),
-    "put_over_first": Late(Kind.PUT_OBJECT, over_first=True),
-    "put_created": Late(Kind.PUT_OBJECT, create=True),
-    "put_superseded_over_nothing": Late(Kind.PUT_OBJECT, superseded=True),
-    "put_superseded_over_first": Late(Kind.PUT_OBJECT, over_first=True, superseded=True),
-    "complete_over_first": Late(Kind.COMPLETE_MULTIPART_UPLOAD, over_first=True),
-    "complete_created": Late(Kind.COMPLETE_MULTIPART_UPLOAD, create=True),
+    "put_over_nothing": Late(Kind.PUT),
+    "put_over_first": Late(Kind.PUT, over_first=True),
+    "put_created": Late(Kind.PUT, create=True),
+    "put_superseded_over_nothing": Late(Kind.PUT, superseded=True),
+    "put_superseded_over_first": Late(Kind.PUT, over_first=True, superseded=True),
+    "complete_over_first": Late(Kind.COMPLETE, over_first=True),
+    "complete_created": Late(Kind.COMPLETE, create=True),
 }
 ALIAS = "alias"
 TURNED = "turned"  #: a file, then an alias, whose delete of the file is late, then a file again
@@ -164,7 +164,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, seaweed: S3Server) -> It
     """Play all of it at once: log, hold, kill all processes, drain, overwrite, let go."""
     with FaultProxy(seaweed.endpoint) as proxy:
         held = Held({name: late.kind for name, late in LATE.items()})
-        held.kinds |= {f"{ALIAS}.symlink": Kind.PUT_OBJECT, TURNED: Kind.DELETE_OBJECT}
+        held.kinds |= {f"{ALIAS}.symlink": Kind.PUT, TURNED: Kind.DELETE}
         scene = S3Scene(
             tmp_path_factory.mktemp("late"), seaweed, seaweed.make_bucket(), proxy,
             part_size=IN_PARTS,
@@ -219,7 +219,7 @@ def log_newer(after: Aftermath, spool: Spool, *, superseding: bool) -> None:
 
 def sized(content: bytes, late: Late) -> bytes:
     """Make it large enough to go in parts, where it is to."""
-    return content.ljust(2 * IN_PARTS if late.kind == Kind.COMPLETE_MULTIPART_UPLOAD else 0)
+    return content.ljust(2 * IN_PARTS if late.kind == Kind.COMPLETE else 0)
 
 
 def kill_while_held(scene: S3Scene, held: Held) -> None:
@@ -274,7 +274,7 @@ def test_a_late_copy_of_an_older_target_is_refused(
 ) -> None:
     """The alias, made as a copy, keeps the bytes of its newer target."""
     scene = S3Scene(tmp_path, seaweed, seaweed.make_bucket(), proxy, symlink_mode="copy")
-    held = Held({ALIAS: Kind.COPY_OBJECT})
+    held = Held({ALIAS: Kind.COPY})
     proxy.decide = held.decide
     with scene.open() as spool:
         for content in (OLDER, NEWER):

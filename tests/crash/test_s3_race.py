@@ -116,7 +116,7 @@ def test_of_eight_nodes_that_create_a_name_exactly_one_is_told_that_it_did(
     """Its object is there; the seven others have a dead letter that says why; nothing else is."""
     in_parts = how.startswith("parts")
     rounds = 10 if how == "whole-seaweed" else 50
-    kind = Kind.COMPLETE_MULTIPART_UPLOAD if in_parts else Kind.PUT_OBJECT
+    kind = Kind.COMPLETE if in_parts else Kind.PUT
     scenes = filled(tmp_path, server, proxy, rounds, in_parts=in_parts)
     starter = Starter(kind)
     proxy.decide = starter.decide

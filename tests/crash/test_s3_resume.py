@@ -92,7 +92,7 @@ class Watch:
         self._spool.close()
 
     def _see(self, request: Request) -> None:
-        if request.kind == Kind.UPLOAD_PART and is_of(request, NAME):
+        if request.kind == Kind.PART and is_of(request, NAME):
             self.requests.append(request)
             self.look()
             number = int(request.query["partNumber"])

@@ -1,7 +1,8 @@
 """Answer each request with its own body, and remember what came: a server for the proxy's tests.
 
 - The last segment of the path asks for other answers: `204`, `304`, `chunked`, `until-close`,
-  `closing` (told by a header), and `refused`, which answers 403 instead of `100 Continue`.
+  `closing` (told by a header), `session-of-ID` (told as a location), and `refused`, which answers
+  403 instead of `100 Continue`.
 """
 
 from __future__ import annotations
@@ -107,10 +108,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self.close_connection = how == "closing"
-            self._send(200, body or b"nothing")
+            begun = how.removeprefix("session-of-") if how.startswith("session-of-") else ""
+            self._send(200, body or b"nothing", begun)
 
-    def _send(self, status: int, body: bytes | None) -> None:
+    def _send(self, status: int, body: bytes | None, begun: str = "") -> None:
         self.send_response(status)
+        if begun:
+            self.send_header("Location", f"http://h/upload/storage/v1/b/b/o?upload_id={begun}")
         if self.close_connection:
             self.send_header("Connection", "close")
         if body is not None:

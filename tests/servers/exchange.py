@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
     from tests.servers.requests import Request
 
-_ERROR = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n'
-    "<Error><Code>{code}</Code><Message>{code}, says the proxy.</Message>"
-    "<RequestId>PROXY{number:011}</RequestId><HostId>proxy</HostId></Error>"
-)
+#: Bytes of a body within which a resource at its beginning ends, if there is one: it has some KiB.
+_BEGINNING = 1 << 20
 
 
 class Exchange:
@@ -43,6 +40,20 @@ class Exchange:
         self._upstream = upstream
         self._expects = head.headers.get("expect", "").lower() == "100-continue"
         self._invited = False
+        self._coming = self._come()
+        self._begun: list[bytes] = []
+
+    async def listen(self) -> None:
+        """Read as much of the body as tells what the request is about; it is not lost."""
+        if not self.request.tells_more:
+            return
+        await self._invite()
+        content = bytearray()
+        async for piece, count in self._coming:
+            self._begun.append(piece)
+            content += piece if count else b""
+            if self.request.learn(bytes(content)) or len(content) > _BEGINNING:
+                return
 
     async def relay(self) -> None:
         """Do what a proxy does."""
@@ -80,18 +91,17 @@ class Exchange:
         await self._pass_answer(server, await self._final_head(server), self._deliver)
 
     async def refuse(self, status: int, code: str) -> None:
-        """Answer the client with an S3 error; to a HEAD without a body, as S3 does."""
-        body = _ERROR.format(code=code, number=self.request.number).encode()
-        if self.request.method == "HEAD":
-            body = b""
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-            f"Date: {formatdate(usegmt=True)}\r\nServer: FaultProxy\r\n"
-            f"x-amz-request-id: PROXY{self.request.number:011}\r\n"
-            f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        """Answer the client with an error, in its service's form."""
+        headers, body = self.request.error(status, code)
+        head = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"Date: {formatdate(usegmt=True)}",
+            "Server: FaultProxy",
+            *headers,
+            f"Content-Length: {len(body)}",
+        ]
         self.request.status = status
-        await self._client.send(head.encode() + body)
+        await self._client.send("\r\n".join([*head, "", ""]).encode() + body)
 
     async def answer_half(self, answer: bytes) -> None:
         """Send the first half of an answer, then close."""
@@ -154,6 +164,7 @@ class Exchange:
             status = int(head.start[1])
             if status >= HTTPStatus.OK:
                 self.request.upstream_status = status
+                self.request.answered(head.headers)
                 return head
             if not self._invited:
                 self._invited = True
@@ -175,16 +186,23 @@ class Exchange:
                 yield piece
 
     async def _body(self) -> AsyncIterator[bytes]:
+        while self._begun:
+            yield self._begun.pop(0)
+        async for piece, _ in self._coming:
+            yield piece
+
+    async def _come(self) -> AsyncIterator[tuple[bytes, int]]:
+        """Read bytes as they come from the client, and how many of them are content."""
         if self._head.chunked:
             async for piece, content in self._client.read_chunked():
                 self.request.body_bytes += content
-                yield piece
+                yield piece, content
         else:
             async for piece in self._client.read_sized(self._head.length or 0):
                 self.request.body_bytes += len(piece)
-                yield piece
+                yield piece, len(piece)
 
     async def _invite(self) -> None:
-        self._invited = True
-        if self._expects:
+        invited, self._invited = self._invited, True
+        if self._expects and not invited:
             await self._client.send(b"HTTP/1.1 100 Continue\r\n\r\n")

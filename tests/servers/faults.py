@@ -1,8 +1,9 @@
-"""Name what can go wrong between a client and S3, and say when it does.
+"""Name what can go wrong between a client and a service, and say when it does.
 
 - A fault is a value: what it does is `play`, in the verbs of an `Exchange`.
 - `decide` is a function from a request to a fault or None; `first`, `share`, `either` make some.
-- It runs in the proxy's thread, once a request, after the head was read and before the body.
+- It runs in the proxy's thread, once a request, after the head was read and before the body; of a
+  request of GCS that is named in its body, the beginning of that was read too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.servers.requests import Kind, Request
+from tests.servers.requests import Kind, Refusal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -35,10 +36,10 @@ class Fault(abc.ABC):
 
 @dataclass(frozen=True)
 class Answer(Fault):
-    """An S3 error once the body was read; the server sees nothing of it.
+    """An error of this status and code once the body was read; the server sees nothing of it.
 
-    As S3 gives them: 500 InternalError, 503 SlowDown, 400 ExpiredToken, 400 RequestTimeout,
-    403 RequestTimeTooSkewed.
+    As S3 gives them: 400 RequestTimeout, 403 RequestTimeTooSkewed; as GCS does: 410 gone. `Refuse`
+    has those that both have.
     """
 
     status: int
@@ -48,6 +49,22 @@ class Answer(Fault):
         """Read the body, answer."""
         await exchange.discard_body()
         await exchange.refuse(self.status, self.code)
+
+
+@dataclass(frozen=True)
+class Refuse(Fault):
+    """The error by which this service refuses for such a reason, once the body was read.
+
+    With `done` the server did do it nevertheless.
+    """
+
+    why: Refusal
+    done: bool = False
+
+    async def play(self, exchange: Exchange) -> None:
+        """Forward or read the body, answer."""
+        await (exchange.forward() if self.done else exchange.discard_body())
+        await exchange.refuse(*exchange.request.refused(self.why))
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,8 @@ class StallAnswer(Fault):
 @dataclass(frozen=True)
 class ErrorIn200(Fault):
     """Status 200 with an error in the body, as S3 does to a complete or a copy that fails late.
+
+    GCS does not.
 
     With `forward` the server did do it nevertheless.
     """

@@ -1,9 +1,10 @@
-"""Stand between a client and an S3 server; count what passes, and break it as a test decides.
+"""Stand between a client and a service; count what passes, and break it as a test decides.
 
 - Heads and bodies pass unchanged, so signatures stay valid. They cover the `Host` that the client
   sent, which is the proxy's: a server that signs for its own address instead would refuse all.
 - One connection to the server for each of the client's, kept alive as long as that: the server sees
   the client's own concurrency.
+- GCS names no object in a request of a session: what the session was begun with is remembered.
 - Own thread, own event loop; `requests` and `sent` may be asked from any thread at any time.
 - What goes wrong in the proxy itself, or in a `decide`, is raised at the end of the `with`.
 - Plain HTTP on both sides, to a server on the same machine.
@@ -53,6 +54,7 @@ class FaultProxy:
         self._address = (parts.hostname, parts.port)
         self._numbers = itertools.count(1)
         self._requests: list[Request] = []
+        self._begun: list[Request] = []
         self._failures: list[BaseException] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._ready: Future[tuple[int, Callable[[], object]]] = Future()
@@ -136,6 +138,15 @@ class FaultProxy:
         request = Request.of(next(self._numbers), method, target, head.headers)
         self._requests.append(request)
         exchange = Exchange(request, head, client, upstream)
+        if request.kind is Kind.BEGIN:
+            self._begun.append(request)
+        elif request.session and not request.key:
+            request.key = self._key_of(request.session)
+        await exchange.listen()
         fault = self.decide(request)
         await (fault.play(exchange) if fault else exchange.relay())
         return exchange.reusable
+
+    def _key_of(self, session: str) -> str:
+        """Return the name that a session was begun with, "" if that did not pass here."""
+        return next((one.key for one in self._begun if one.session == session), "")

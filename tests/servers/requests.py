@@ -1,85 +1,19 @@
-"""Tell what an S3 request is, from its head alone; the record that a test asserts on.
-
-- The kind comes from method, path, query and `x-amz-copy-source`, as a server dispatches it; not
-  from `x-id`, which only some SDKs send. Source: Amazon S3 API Reference, "API Operations".
-- Buckets are read from the path: clients of 127.0.0.1 have no other way to name them.
-"""
+"""Keep of each request what a test asserts on, alike for S3 and for GCS."""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.servers import gcs_protocol, s3_protocol
+from tests.servers.kinds import Kind, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class Kind(str, enum.Enum):
-    """An S3 operation; equal to its plain string. `Kind(...)` of a misspelt one raises."""
-
-    PUT_OBJECT = "PutObject"
-    UPLOAD_PART = "UploadPart"
-    COPY_OBJECT = "CopyObject"
-    UPLOAD_PART_COPY = "UploadPartCopy"
-    CREATE_MULTIPART_UPLOAD = "CreateMultipartUpload"
-    COMPLETE_MULTIPART_UPLOAD = "CompleteMultipartUpload"
-    ABORT_MULTIPART_UPLOAD = "AbortMultipartUpload"
-    LIST_PARTS = "ListParts"
-    LIST_MULTIPART_UPLOADS = "ListMultipartUploads"
-    LIST_OBJECTS = "ListObjects"
-    LIST_OBJECT_VERSIONS = "ListObjectVersions"
-    LIST_BUCKETS = "ListBuckets"
-    HEAD_OBJECT = "HeadObject"
-    HEAD_BUCKET = "HeadBucket"
-    GET_OBJECT = "GetObject"
-    GET_OBJECT_ATTRIBUTES = "GetObjectAttributes"
-    GET_BUCKET_LOCATION = "GetBucketLocation"
-    DELETE_OBJECT = "DeleteObject"
-    DELETE_OBJECTS = "DeleteObjects"
-    CREATE_BUCKET = "CreateBucket"
-    DELETE_BUCKET = "DeleteBucket"
-    OTHER = "Other"
-
-    __str__ = str.__str__
-
-
-#: (where, method, the query's word or "" for none of them) -> kind.
-_KINDS = {
-    ("object", "PUT", ""): Kind.PUT_OBJECT,
-    ("object", "PUT", "copy"): Kind.COPY_OBJECT,
-    ("object", "PUT", "uploadId"): Kind.UPLOAD_PART,
-    ("object", "PUT", "uploadId copy"): Kind.UPLOAD_PART_COPY,
-    ("object", "POST", "uploads"): Kind.CREATE_MULTIPART_UPLOAD,
-    ("object", "POST", "uploadId"): Kind.COMPLETE_MULTIPART_UPLOAD,
-    ("object", "DELETE", "uploadId"): Kind.ABORT_MULTIPART_UPLOAD,
-    ("object", "DELETE", ""): Kind.DELETE_OBJECT,
-    ("object", "GET", "uploadId"): Kind.LIST_PARTS,
-    ("object", "GET", "attributes"): Kind.GET_OBJECT_ATTRIBUTES,
-    ("object", "GET", ""): Kind.GET_OBJECT,
-    ("object", "HEAD", ""): Kind.HEAD_OBJECT,
-    ("bucket", "GET", "uploads"): Kind.LIST_MULTIPART_UPLOADS,
-    ("bucket", "GET", "versions"): Kind.LIST_OBJECT_VERSIONS,
-    ("bucket", "GET", "location"): Kind.GET_BUCKET_LOCATION,
-    ("bucket", "GET", ""): Kind.LIST_OBJECTS,
-    ("bucket", "HEAD", ""): Kind.HEAD_BUCKET,
-    ("bucket", "POST", "delete"): Kind.DELETE_OBJECTS,
-    ("bucket", "PUT", ""): Kind.CREATE_BUCKET,
-    ("bucket", "DELETE", ""): Kind.DELETE_BUCKET,
-    ("service", "GET", ""): Kind.LIST_BUCKETS,
-}
-
-#: A query that has one of these asks for something else than the object or the list.
-_WORDS = frozenset(
-    {
-        *("accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption"),
-        *("intelligent-tiering", "inventory", "legal-hold", "lifecycle", "location", "logging"),
-        *("metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus"),
-        *("publicAccessBlock", "replication", "requestPayment", "restore", "retention", "select"),
-        *("tagging", "torrent", "uploadId", "uploads", "versioning", "versions", "website"),
-    }
-)
+__all__ = ["Kind", "Refusal", "Request"]
 
 
 @dataclasses.dataclass
@@ -91,6 +25,12 @@ class Request:
         path: decoded, with the bucket.
         query: decoded; a word without a value has the value "".
         headers: names in lower case.
+        kind: what it asks for, `Kind.OTHER` if that is nothing that an uploader has use for.
+        bucket: "" if the request names none.
+        key: the name of the object that it makes or is about, "" if it names none.
+        part: of a request of a session: S3's part number, GCS's offset in bytes.
+        session: the session that it belongs to or, once that is answered, has begun.
+        metadata: what is to be kept beside the object.
         body_bytes: bytes of the body that came from the client so far, without the framing of a
             chunked one; what was thrown away counts too, as the client did send it.
         status: of the answer that was sent to the client, who may have been gone; None if none was
@@ -103,32 +43,65 @@ class Request:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    kind: Kind
+    bucket: str
+    key: str
+    part: int | None
+    session: str
+    metadata: Mapping[str, str]
     body_bytes: int = 0
     status: int | None = None
     upstream_status: int | None = None
 
     @classmethod
     def of(cls, number: int, method: str, target: str, headers: Mapping[str, str]) -> Request:
-        """Read a request line's target as S3 does."""
+        """Read a request line's target as the service does whose paths are like that."""
         parts = urlsplit(f"//host{target}") if target.startswith("/") else urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return cls(number, method, unquote(parts.path), query, headers)
+        told = _protocol(parts.path).told(method, parts.path, query, headers)
+        return cls(
+            number, method, unquote(parts.path), query, headers,
+            told.kind, told.bucket, told.key, told.part, told.session, told.metadata,
+        )  # fmt: skip
 
     @property
-    def bucket(self) -> str:
-        """The bucket, "" if the request names none."""
-        return self.path[1:].partition("/")[0]
+    def of_gcs(self) -> bool:
+        """Whether it is one of GCS's JSON API."""
+        return _protocol(self.path) is gcs_protocol
 
     @property
-    def key(self) -> str:
-        """The object's key, "" if the request names none."""
-        return self.path[1:].partition("/")[2]
+    def tells_more(self) -> bool:
+        """Whether the beginning of its body names the object, or has the metadata."""
+        return self.of_gcs and gcs_protocol.tells_more(self.kind, self.headers)
 
-    @property
-    def kind(self) -> Kind:
-        """The S3 operation, `Kind.OTHER` if it is none that an uploader has use for."""
-        where = "object" if self.key else "bucket" if self.bucket else "service"
-        words = sorted(_WORDS & self.query.keys())
-        if self.method == "PUT" and "x-amz-copy-source" in self.headers:
-            words.append("copy")
-        return _KINDS.get((where, self.method, " ".join(words)), Kind.OTHER)
+    def learn(self, body: bytes) -> bool:
+        """Take down what the body's beginning tells; False if more of it is needed."""
+        resource = gcs_protocol.resource(self.headers, body)
+        if resource is None:
+            return False
+        described = resource.get("destination", resource)
+        self.key = self.key or described.get("name", "")
+        self.metadata = described.get("metadata", {})
+        return True
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """Take down what the server's answer tells."""
+        if self.kind is Kind.BEGIN and "location" in headers:
+            self.session = gcs_protocol.session_in(headers["location"])
+
+    def refused(self, why: Refusal) -> tuple[int, str]:
+        """Return status and code by which its service refuses for that reason."""
+        refusals: dict[Refusal, tuple[int, str]] = _protocol(self.path).REFUSALS
+        return refusals[why]
+
+    def error(self, status: int, code: str) -> tuple[list[str], bytes]:
+        """Return the headers and the body by which its service tells an error.
+
+        To a HEAD there is no body: a client knows only the status.
+        """
+        headers, body = _protocol(self.path).error(status, code, self.number)
+        return headers, b"" if self.method == "HEAD" else body
+
+
+def _protocol(path: str) -> ModuleType:
+    return gcs_protocol if path.startswith(gcs_protocol.PATHS) else s3_protocol

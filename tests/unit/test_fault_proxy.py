@@ -18,6 +18,7 @@ from tests.servers.faults import (
     ErrorIn200,
     Fault,
     Hold,
+    Refuse,
     ResetAfterBody,
     ResetBeforeBody,
     StallAnswer,
@@ -27,7 +28,7 @@ from tests.servers.faults import (
 )
 from tests.servers.plain import LIMIT, ask, keep_connection, plug, put_head, wait_until
 from tests.servers.proxy import FaultProxy
-from tests.servers.requests import Request
+from tests.servers.requests import Refusal, Request
 
 #: Seconds that a client waits for what must not come.
 PATIENCE = 0.3
@@ -66,7 +67,7 @@ def test_an_error_is_answered_instead_of_the_server(
     server: EchoServer, proxy: FaultProxy, client: http.client.HTTPConnection
 ) -> None:
     """The whole body was read: the connection serves the next request."""
-    proxy.decide = first("PutObject", Answer(503, "SlowDown"))
+    proxy.decide = first("put", Answer(503, "SlowDown"))
     status, body = ask(client, body=bytes(1_000_000))
     assert status == 503
     assert b"<Code>SlowDown</Code>" in body
@@ -75,7 +76,7 @@ def test_an_error_is_answered_instead_of_the_server(
     assert server.seen.empty()
     assert [request.status for request in proxy.requests] == [503, 200]
     assert [request.upstream_status for request in proxy.requests] == [None, 200]
-    assert proxy.sent("PutObject") == 1_000_004
+    assert proxy.sent("put") == 1_000_004
 
 
 def test_an_error_to_head_has_no_body(proxy: FaultProxy) -> None:
@@ -110,7 +111,7 @@ def test_a_reset_before_the_body_leaves_the_body_unread(
         plain.sendall(put_head(1_000_000))
         with pytest.raises(ConnectionResetError):
             plain.recv(1)
-    assert proxy.sent("PutObject") == 0
+    assert proxy.sent("put") == 0
     assert server.seen.empty()
 
 
@@ -119,7 +120,7 @@ def test_a_reset_after_the_body_waits_for_all_of_it(server: EchoServer, proxy: F
     proxy.decide = always(ResetAfterBody())
     with plug(proxy.endpoint) as plain:
         plain.sendall(put_head(100_000) + bytes(99_999))
-        wait_until(lambda: proxy.sent("PutObject") == 99_999)
+        wait_until(lambda: proxy.sent("put") == 99_999)
         plain.settimeout(PATIENCE)
         with pytest.raises(TimeoutError):
             plain.recv(1)
@@ -127,7 +128,7 @@ def test_a_reset_after_the_body_waits_for_all_of_it(server: EchoServer, proxy: F
         plain.settimeout(LIMIT)
         with pytest.raises(ConnectionResetError):
             plain.recv(1)
-    assert proxy.sent("PutObject") == 100_000
+    assert proxy.sent("put") == 100_000
     assert server.seen.empty()
 
 
@@ -139,7 +140,7 @@ def test_a_stalled_body_blocks_the_sender(proxy: FaultProxy) -> None:
         plain.sendall(put_head(MORE_THAN_BUFFERS))
         with pytest.raises(TimeoutError):
             plain.sendall(bytes(MORE_THAN_BUFFERS))
-    assert 0 < proxy.sent("PutObject") < MORE_THAN_BUFFERS
+    assert 0 < proxy.sent("put") < MORE_THAN_BUFFERS
 
 
 def test_a_dropped_answer_is_that_of_a_request_that_was_done(
@@ -176,12 +177,38 @@ def test_a_stalled_answer_is_that_of_a_request_that_was_done(
     assert server.seen.get(timeout=LIMIT).body == b"body"
 
 
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/b/k", 503, b"<Code>SlowDown</Code>"),
+        ("/storage/v1/b/b/o/k", 429, b'"reason": "rateLimitExceeded"'),
+    ],
+)
+def test_a_refusal_has_the_form_of_the_service(
+    server: EchoServer,
+    proxy: FaultProxy,
+    client: http.client.HTTPConnection,
+    *,
+    path: str,
+    status: int,
+    told: bytes,
+    done: bool,
+) -> None:
+    """Whether or not the server has done it."""
+    proxy.decide = always(Refuse(Refusal.THROTTLED, done))
+    answered, body = ask(client, "DELETE", path)
+    assert answered == status
+    assert told in body
+    assert server.seen.qsize() == done
+
+
 @pytest.mark.parametrize("forward", [True, False])
 def test_an_error_in_200_is_told_whether_or_not_it_was_done(
     server: EchoServer, proxy: FaultProxy, client: http.client.HTTPConnection, forward: bool
 ) -> None:
     """S3 answers 200 to a complete or copy before it knows how it ends."""
-    proxy.decide = first("CompleteMultipartUpload", ErrorIn200("InternalError", forward))
+    proxy.decide = first("complete", ErrorIn200("InternalError", forward))
     status, body = ask(client, "POST", "/b/k?uploadId=u")
     assert status == 200
     assert body.startswith(b"<?xml")
@@ -210,7 +237,7 @@ def test_a_held_request_reaches_the_server_after_its_client_died(
     proxy.decide = always(Hold(event))
     with plug(proxy.endpoint) as plain:
         plain.sendall(put_head(4) + b"late")
-        wait_until(lambda: proxy.sent("PutObject") == 4)
+        wait_until(lambda: proxy.sent("put") == 4)
     with pytest.raises(queue.Empty):
         server.seen.get(timeout=PATIENCE)
     event.set()
@@ -224,7 +251,7 @@ def test_a_held_request_is_answered_if_its_client_waits(
     event = threading.Event()
     proxy.decide = always(Hold(event))
     client.request("PUT", "/b/k", b"body")
-    wait_until(lambda: proxy.sent("PutObject") == 4)
+    wait_until(lambda: proxy.sent("put") == 4)
     event.set()
     with client.getresponse() as answer:
         assert (answer.status, answer.read()) == (200, b"body")

@@ -69,7 +69,7 @@ def test_a_chunked_body_passes_and_is_counted_without_its_framing(
     with client.getresponse() as answer:
         assert answer.read() == b"abcde"
     assert server.seen.get(timeout=LIMIT).headers["transfer-encoding"] == "chunked"
-    assert proxy.sent("PutObject") == 5
+    assert proxy.sent("put") == 5
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_client_killed_within_its_body_cuts_the_servers_request(
     """What it had sent is counted; the server does not see a whole request."""
     with plug(proxy.endpoint) as plain:
         plain.sendall(put_head(1_000_000) + bytes(300_000))
-        wait_until(lambda: proxy.sent("PutObject") == 300_000)
+        wait_until(lambda: proxy.sent("put") == 300_000)
     assert server.cut.get(timeout=LIMIT) == "/b/k"
     assert server.seen.empty()
     assert proxy.requests[0].status is None
@@ -163,7 +163,7 @@ def test_a_server_that_is_gone_ends_the_connection() -> None:
         ):
             plain.sendall(put_head(0))
             assert plain.recv(1) == b""
-        assert [request.kind for request in proxy.requests] == ["PutObject"]
+        assert [request.kind for request in proxy.requests] == ["put"]
 
 
 def test_a_decision_that_fails_is_raised_at_the_end(server: EchoServer) -> None:
