@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,8 @@ def test_pairs_come_back_as_they_were_given() -> None:
     assert pairs_of(None) == {}
 
 
+_CODE = re.compile(r"`(\w+)`")
+
 #: Options for every destination; each of the others says for which it is.
 FOR_ALL = {
     "symlink_mode", "part_size", "max_attempts", "keep_done", "allow_unsafe_create",
@@ -197,6 +200,17 @@ def test_every_other_option_says_for_which_destinations_it_is() -> None:
     """A new one is not taken for one of all by forgetting it."""
     assert {field.name for field in fields(Options)} == FOR_ALL | SCHEMES_OF.keys()
     assert {scheme for schemes in SCHEMES_OF.values() for scheme in schemes} <= set(SCHEMES)
+
+
+def test_the_readme_lists_every_option_with_its_destinations() -> None:
+    """The table there is the table here."""
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    _, _, after = readme.partition("| option | for | |\n|---|---|---|\n")
+    rows = [row.split("|")[1:3] for row in after.partition("\n\n")[0].splitlines()]
+    listed = {name: schemes.strip() for names, schemes in rows for name in _CODE.findall(names)}
+    assert listed == dict.fromkeys(FOR_ALL, "all") | {
+        name: ", ".join(schemes) for name, schemes in SCHEMES_OF.items()
+    }
 
 
 def test_an_option_of_others_is_refused_by_its_name() -> None:
