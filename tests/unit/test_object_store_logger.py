@@ -289,3 +289,25 @@ def test_the_spools_limits_and_options_are_passed_on(train: Train) -> None:
     with Spool(training.spool_path) as spool:
         assert spool.options.symlink_mode == "copy"
         assert [upload.state for upload in spool.uploads()] == [State.READY]
+
+
+@pytest.mark.parametrize(
+    ("url", "in_query"),
+    [
+        ("s3://b/runs?region=x", {"region": "x"}),
+        ("gs://b/runs?user-project=p", {"user_project": "p"}),
+    ],
+)
+def test_a_bucket_needs_nothing_of_its_service_to_be_logged_to(
+    train: Train, tmp_path: pathlib.Path, url: str, in_query: dict[str, str]
+) -> None:
+    """Options stand in the URL or beside it; credentials are the agent's business."""
+    training = train()
+    training.destination = ObjectStoreLogger(
+        url, spool=tmp_path / "spool", agent="external", options={"storage_class": "NEARLINE"}
+    )
+    training.event(Event.INIT)
+    uri = training.destination.get_uri_for_artifact("ckpt/ep1.pt")
+    assert uri == url.partition("?")[0] + "/run/ckpt/ep1.pt"
+    with Spool(training.spool_path, producer=False) as spool:
+        assert spool.options.as_json() == in_query | {"storage_class": "NEARLINE"}
