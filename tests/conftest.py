@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.servers.s3_server import S3Server
     from tests.servers.seaweed import Seaweed
+    from tests.servers.strict_gcs.running import StrictGcs
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
 LAST_ROOMS = ("model", "conformance", "crash", "demo", "packaging")
@@ -54,6 +55,15 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
     with ministack_running(tmp_path_factory.mktemp("ministack")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def strict_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
+    """Our own strict GCS server by http; a test that changes its behaviour sets it back."""
+    from tests.servers.strict_gcs.running import strict_gcs_running
+
+    with strict_gcs_running(tmp_path_factory.mktemp("strict_gcs")) as process:
+        yield process.server
 
 
 def _when(item: pytest.Item) -> tuple[int, bool]:
