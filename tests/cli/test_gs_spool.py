@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.cli.s3_shell import nobody_listens
 from tests.cli.shell import Shell
 from uploader import Spool
 from uploader.place import Place
@@ -93,6 +95,45 @@ def test_an_option_of_google_that_is_given_to_s3_is_refused(gs: Shell) -> None:
     assert ended.returncode == 2
     assert "option user_project: only for gs:// destinations, not s3://" in ended.stderr
     assert place(gs).options.as_json() == {}
+
+
+def checked(shell: Shell, *arguments: object) -> dict[str, str]:
+    """Return the one finding of a check that gets nowhere."""
+    ended = shell.run("check", URL, "--json", *arguments)
+    assert ended.returncode == 5, ended.stderr
+    (finding,) = json.loads(ended.stdout)["findings"]
+    assert finding["verdict"] == "refused"
+    return dict(finding)
+
+
+def test_an_emulator_that_does_not_answer_is_told_with_the_variable_that_names_it(
+    gs: Shell,
+) -> None:
+    """After a few tries; that of AWS would be no help."""
+    endpoint = nobody_listens()
+    gs.environment["STORAGE_EMULATOR_HOST"] = endpoint.removeprefix("http://")
+    finding = checked(gs)
+    assert finding["what"] == "reach"
+    assert endpoint in finding["detail"]
+    assert "--endpoint, or STORAGE_EMULATOR_HOST" in finding["advice"]
+
+
+def test_a_credentials_file_that_is_not_there_is_named(gs: Shell) -> None:
+    """Before anybody is asked."""
+    finding = checked(gs, "--credentials-file", "keys/none.json")
+    assert str(gs.folder / "keys/none.json") in finding["detail"]
+    assert "--credentials-file" in finding["advice"]
+
+
+def test_without_any_credentials_it_is_told_where_they_may_stand(gs: Shell) -> None:
+    """Those of gcloud are looked for in the home directory, and the node is asked for its own."""
+    names = [name for name in gs.environment if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_"))]
+    for name in names:
+        del gs.environment[name]
+    gs.environment |= {"HOME": str(gs.folder), "NO_GCE_CHECK": "true"}
+    finding = checked(gs)
+    assert "credentials" in finding["detail"]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in finding["advice"]
 
 
 def _holds_nothing_of(spool: Path, secret: bytes) -> None:
