@@ -60,6 +60,7 @@ class Capabilities:
     whole_crc32c: bool = True  #: of an object in parts, as a whole
     conditional_delete: bool = True  #: a delete only of the object that is known
     copy: bool = True
+    sessions: bool = True  #: what was sent of an object in parts is kept, and told of
     compose: bool = False  #: parts that are objects can be put together into one
     way: Way | None = None  #: None: it has to be asked for, whenever it is needed
 

@@ -31,8 +31,8 @@ from uploader.errors import (
 )
 from uploader.model import PutMode
 from uploader.store.s3 import copying
-from uploader.store.s3.probe import PROBE
 from uploader.store.testing.given import Artifact, content_of, is_there, names_in
+from uploader.store.trial import PROBE
 
 CREATE, OVERWRITE = PutMode.CREATE, PutMode.OVERWRITE
 NAME = "a/name"

@@ -74,7 +74,7 @@ def test_what_tells_nothing_is_asked_for_less_and_less() -> None:
     for _ in range(20 * REST):
         tried.absent(numbered(1, 1001, 2001, 3001))
     assert 20 < len(bucket.begins) < 40
-    bucket.keys = ()
+    bucket.names = ()
     for _ in range(REST):
         tried.absent(numbered(1, 1001, 2001, 3001))
     bucket.begins.clear()

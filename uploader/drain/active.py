@@ -21,7 +21,7 @@ from uploader.checksum import BlockChecksums
 from uploader.drain import plan, steps
 from uploader.model import Kind, Receipt, SentPart
 from uploader.spool.items import checksum_fields
-from uploader.store.base import ObjectMeta
+from uploader.store.base import IN_ORDER, ObjectMeta
 from uploader.store.body import Body
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def goes_in_parts(upload: Upload, limits: Limits, options: Options) -> bool:
         upload.session is not None
         or not plan.goes_whole(upload.size or 0, limits, options.part_size)
     )
+
+
+def goes_to_all(upload: Upload, limits: Limits, options: Options) -> bool:
+    """Tell whether several workers can send parts of an upload at once."""
+    if upload.session is not None:
+        return not upload.session.startswith(IN_ORDER)
+    return goes_in_parts(upload, limits, options) and (upload.size or 0) >= limits.in_order_below
 
 
 @dataclass
@@ -77,9 +84,17 @@ class ActiveUpload:
         return self.session is not None or goes_in_parts(self.upload, self.limits, self.options)
 
     @property
+    def goes_to_all(self) -> bool:
+        """Whether several workers can send parts of it at once."""
+        if self.session is not None:
+            return not self.session.startswith(IN_ORDER)
+        return goes_to_all(self.upload, self.limits, self.options)
+
+    @property
     def has_part_ready(self) -> bool:
-        """Whether the next step is a part: of these, several may be in flight."""
-        return bool(self._cut and self._todo and not self.failure and not self.cancelling)
+        """Whether the next step is a part: of these, several may be in flight, or a single one."""
+        ready = self._cut and self._todo and not self.failure and not self.cancelling
+        return bool(ready and (self.goes_to_all or not self.in_flight))
 
     def next_step(self) -> Step | None:
         """Return the next step to hand out; None if it must wait for an answer, or is settled."""
@@ -119,8 +134,7 @@ class ActiveUpload:
         if "blocks" not in self.item:
             return steps.TakeChecksum(self.blob, upload.size or 0)
         if not self.is_large:
-            body = Body(self.blob, 0, upload.size or 0, self.item["crc32c"])
-            return steps.PutWhole(upload.name, body, upload.mode, self._meta())
+            return steps.PutWhole(upload.name, self._whole(), upload.mode, self._meta())
         if self.session is None:
             return steps.Begin(upload.name, upload.mode, self._meta())
         if not self._cut and not self._has_all_parts:
@@ -131,6 +145,7 @@ class ActiveUpload:
             sorted(self.sent, key=lambda part: part.number),
             upload.mode,
             self._meta(),
+            self._whole(),
         )
 
     @property
@@ -195,6 +210,9 @@ class ActiveUpload:
         """Bytes per part, fixed with the session."""
         assert self._part_size is not None  # noqa: S101  set with the session
         return self._part_size
+
+    def _whole(self) -> Body:
+        return Body(self.blob, 0, self.upload.size or 0, self.item["crc32c"])
 
     def _meta(self) -> ObjectMeta:
         upload = self.upload

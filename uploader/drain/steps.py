@@ -156,10 +156,13 @@ class Complete(_Small):
     parts: list[SentPart]
     mode: PutMode
     meta: ObjectMeta
+    whole: Body
 
     def perform(self, store: ObjectStore) -> Receipt:
         """Return the store's receipt."""
-        receipt = store.complete(self.name, self.session, self.parts, self.mode, self.meta)
+        receipt = store.complete(
+            self.name, self.session, self.parts, self.mode, self.meta, whole=self.whole
+        )
         alias.drop_other_form(store, self.name, self.mode, symlink=False)
         return receipt
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uploader import clock
 from uploader.crashpoint import reached
 from uploader.drain import schedule, steps
-from uploader.drain.active import ActiveUpload, goes_in_parts
+from uploader.drain.active import ActiveUpload, goes_to_all
 from uploader.drain.gate import Gate
 from uploader.drain.meter import Meter
 from uploader.drain.pool import WorkerPool
@@ -202,6 +202,7 @@ class Supervisor:
                 self._gate.answered(answer)
                 if answer.value is not None:  # found out just now: nothing else is under way yet
                     self._pool.use(self._spool.place)
+                    self._limits = limits_of(self._spool.place)
         if ErrorClass.AUTH in failures and self._gate.open:
             self._gate.shut(failures[ErrorClass.AUTH].error)
             self._pool.renew()
@@ -285,8 +286,8 @@ class Supervisor:
         hands = schedule.deal(
             [one for one in self._candidates if not self._tidying.concerns(one.seq)],
             self._free,
-            sum(active.is_large for active in self._active.values()),
-            lambda upload: goes_in_parts(upload, self._limits, self._options),
+            sum(active.goes_to_all for active in self._active.values()),
+            lambda upload: goes_to_all(upload, self._limits, self._options),
             at_once=1 if self._throttle.lowered else schedule.SMALL_AT_ONCE,
             smallest_first=self._settings.deadline is not None,
         )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from uploader.store.body import Body
     from uploader.store.probe import Probed
 
+#: How the sessions begin whose parts must come one after another.
+IN_ORDER = "in-order:"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -31,6 +34,7 @@ class Limits:
     part_max: int  #: bytes
     parts_max: int  #: parts of one object
     object_max: int  #: bytes of one object
+    in_order_below: int = 0  #: bytes; smaller files have parts that go one after another
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,17 @@ class ObjectStore(Protocol):
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
         """Open a session for an object sent in parts; return the store's name for it.
 
+        It begins with `IN_ORDER` if its parts MUST come one after another. It may be a secret: it
+        is stored in the spool, and MUST NOT be in any message.
+
         Raises:
             ConflictError: CREATE, and another's object has the name already.
         """
 
     def put_part(self, name: str, session: str, part: Part, body: Body) -> SentPart:
         """Store one part, durably; again replaces it. Parts may come in any order and at once.
+
+        (Not in a session that is `IN_ORDER`.)
 
         Raises:
             SessionLostError: the store does not know the session any more.
@@ -119,9 +128,18 @@ class ObjectStore(Protocol):
         """
 
     def complete(
-        self, name: str, session: str, parts: list[SentPart], mode: PutMode, meta: ObjectMeta
+        self,
+        name: str,
+        session: str,
+        parts: list[SentPart],
+        mode: PutMode,
+        meta: ObjectMeta,
+        *,
+        whole: Body,
     ) -> Receipt:
         """Make the object of all its parts visible; as `put` does for CREATE and for repeats.
+
+        `whole` has all bytes, for a store that makes an object by its last ones.
 
         Raises:
             ConflictError: CREATE, and another's object has the name.

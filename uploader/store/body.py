@@ -34,6 +34,12 @@ class Body:
         """Return a body of bytes in memory."""
         return cls("", 0, len(data), crc32c(data), data)
 
+    def piece(self, offset: int, size: int) -> Body:
+        """Return some of the bytes, whose checksum nobody knows; `offset` as in the file."""
+        at = offset - self.offset
+        inline = None if self.inline is None else self.inline[at : at + size]
+        return Body(self.path, offset, size, None, inline)
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes, each to be sent at once; otherwise as `read`.
 
@@ -65,6 +71,23 @@ class Body:
             raise _damaged(self.path, f"it ends at byte {at}, {end} were expected")
         if self.crc32c is not None and value != self.crc32c:
             raise _damaged(self.path, f"CRC32C is {value:08x}, was {self.crc32c:08x} when logged")
+
+
+def held_back(body: Body, size: int | None = None) -> Iterator[bytes]:
+    """Yield a body, or its first `size` bytes, the end only when all was found to be as logged.
+
+    So a service never gets the end of a damaged body, and stores nothing.
+    """
+    left = body.size if size is None else size
+    last = b""
+    for chunk in body.chunks():
+        if left > 0:
+            if last:
+                yield last
+            last = chunk if len(chunk) <= left else chunk[:left]
+            left -= len(last)
+    if last:
+        yield last
 
 
 def open_blob(path: str) -> int:

@@ -124,9 +124,17 @@ class LocalStore:
             return recorded
 
     def complete(
-        self, name: str, session: str, parts: list[SentPart], mode: PutMode, meta: ObjectMeta
+        self,
+        name: str,
+        session: str,
+        parts: list[SentPart],
+        mode: PutMode,
+        meta: ObjectMeta,
+        *,
+        whole: Body,
     ) -> Receipt:
         """See `ObjectStore.complete`."""
+        del whole
         with self._directory(name) as (directory, leaf):
             if mode is PutMode.CREATE and (own := self._own(directory, leaf, meta)):
                 files.unlink(session, directory)

@@ -54,6 +54,12 @@ class Names(abc.ABC):
         """Return the key of a name."""
         return self.prefix + name
 
+    def name(self, key: str, where: str) -> str:
+        """Return the name of a key; `NotFoundError` if it is not below the prefix, `where`."""
+        if not key.startswith(self.prefix):
+            raise NotFoundError(f"{key} is not below {where}")
+        return key.removeprefix(self.prefix)
+
     def head(self, name: str) -> ObjectInfo:
         """Return what the service says about a name; what is too long for a key is not there."""
         if len(self.key(name).encode()) > MAX_NAME_BYTES:

@@ -29,7 +29,7 @@ def open_store(place: Place) -> ObjectStore:
 
 def limits_of(place: Place) -> Limits:
     """Return what sizes the store of a destination takes, without opening it."""
-    return LIMITS[place.destination.scheme]
+    return LIMITS[place.destination.scheme](place.capabilities)
 
 
 def home_of(place: Place) -> str:
@@ -49,6 +49,12 @@ def _open_s3(place: Place) -> ObjectStore:
     return S3Store(place)
 
 
+def _open_gcs(place: Place) -> ObjectStore:
+    from uploader.store.gcs.store import GCSStore
+
+    return GCSStore(place)
+
+
 def _home_of_s3(place: Place) -> str:
     from uploader.store.s3.way import needs_sdk
 
@@ -56,8 +62,9 @@ def _home_of_s3(place: Place) -> str:
     return "uploader.store.s3.warm" if sdk_too else "uploader.store.s3.ready"
 
 
-_OPENERS = {"file": _open_local, "s3": _open_s3}
+_OPENERS = {"file": _open_local, "s3": _open_s3, "gs": _open_gcs}
 _HOMES: dict[str, Callable[[Place], str]] = {
     "file": lambda _: "uploader.store.local",
     "s3": _home_of_s3,
+    "gs": lambda _: "uploader.store.gcs.store",
 }

@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uploader.errors import NotFoundError, PermanentError, StoreError, TransientError
-from uploader.store.body import CHUNK, Body
+from uploader.store.body import CHUNK, Body, held_back
 from uploader.store.http.refused import EndOfObjectError, classified, code_of, status_of
 from uploader.store.s3.dialect import VERBS, request_of, understood
 from uploader.store.s3.errors import of_refusal
-from uploader.store.s3.reader import BodyReader, held_back
+from uploader.store.s3.reader import BodyReader
 from uploader.store.s3.way import keys_in, known_way
 from uploader.store.s3.wire import Wire
 

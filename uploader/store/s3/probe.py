@@ -1,27 +1,17 @@
-"""Find out, by doing it, what a bucket allows and what its service honours.
-
-- The objects that are tried with have names of their own, and are removed afterwards.
-- Only what the service answered counts. Once it answered at all, faults that pass are waited for at
-  each request: thirty in a row would never go well at a service that fails at every third. When
-  patience is at an end, nothing was found out, and the error goes to the caller.
-- Each line says what to do. What no upload can work without is a refusal; all else is a warning.
-"""
+"""Find out, by doing it, what a bucket allows and what its service honours."""
 
 from __future__ import annotations
 
 import math
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from uploader import clock
 from uploader.checksum import crc32c
 from uploader.errors import (
     AuthError,
-    ConflictError,
     NotFoundError,
     PermanentError,
     SessionLostError,
@@ -29,37 +19,25 @@ from uploader.errors import (
     TransientError,
 )
 from uploader.place import Capabilities
-from uploader.policy import try_until
-from uploader.store.base import ObjectMeta
+from uploader.store import trial
 from uploader.store.body import Body
 from uploader.store.http.refused import code_of, status_of
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.s3 import sessions
 from uploader.store.s3.answers import base64_of
 from uploader.store.s3.reader import md5_of
+from uploader.store.trial import TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from uploader.config import Options
     from uploader.store.s3.arguments import Arguments
     from uploader.store.s3.bucket import Bucket
 
-T = TypeVar("T")
-
-PROBE = ".uploader-probe-"  #: how the names begin of the objects that are tried with
-PATIENCE = 60.0  #: seconds for faults that pass, in all; the time limit of a step is far above it
-SKEW = 60.0  #: seconds by which a clock may be wrong unmentioned; S3 refuses at 15 minutes
-TEXT = b"written by uploader check; it may be removed"
-
 _OF_DIGESTS = frozenset(["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"])
 
 OK, WARNING, REFUSED = Verdict.OK, Verdict.WARNING, Verdict.REFUSED
-
-
-def is_probe(name: str) -> bool:
-    """Tell whether an object is one that a probe left behind."""
-    return name.rpartition("/")[2].startswith(PROBE)
 
 
 def require_access(bucket: Bucket, prefix: str, arguments: Arguments) -> None:
@@ -69,13 +47,13 @@ def require_access(bucket: Bucket, prefix: str, arguments: Arguments) -> None:
         AuthError, PermanentError: they may not.
     """
     _require_bucket(bucket, arguments)
-    until = clock.monotonic() + PATIENCE
-    key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
-    given = arguments.of_object(_meta(None))
-    answer = try_until(until, lambda: bucket.ask("create_multipart_upload", key, **given), _passes)
+    patience = trial.Patience(_passes)
+    patience.begin()
+    key, given = trial.new_key(prefix), arguments.of_object(trial.meta_of(None))
+    answer = patience.again(lambda: bucket.ask("create_multipart_upload", key, **given))
     with suppress(PermanentError):  # to abort is another permission; `uploader check` tells of it
         session = {"UploadId": answer["UploadId"], **arguments.of_any}
-        try_until(until, lambda: bucket.ask("abort_multipart_upload", key, **session), _passes)
+        patience.again(lambda: bucket.ask("abort_multipart_upload", key, **session))
 
 
 class Probe:
@@ -84,11 +62,13 @@ class Probe:
     def __init__(self, bucket: Bucket, prefix: str, arguments: Arguments, options: Options) -> None:
         """Prepare to write below `prefix`."""
         self._bucket, self._with, self._options = bucket, arguments, options
-        key = f"{prefix}{PROBE}{secrets.token_hex(8)}"
+        key = trial.new_key(prefix)
         self._key, self._copy, self._parts = key, f"{key}-copy", f"{key}-parts"
         self._can = Capabilities(bucket.endpoint, way=bucket.way)
         self._skew: float | None = None
-        self._until = 0.0  #: monotonic seconds; no patience before the service has answered
+        self._patience = trial.Patience(_passes)
+        self._again, self._tried = self._patience.again, self._patience.tried
+        self._refuses = self._patience.refuses
 
     def run(self) -> Probed:
         """Try everything, or what there is until the first refusal.
@@ -96,25 +76,12 @@ class Probe:
         Raises:
             TransientError: the service could not be asked.
         """
-        findings: list[Finding] = []
         trials = (
             self._access, self._put, self._missing, self._checksums, self._create, self._replace,
             self._delete, self._in_parts, self._copies, self._read, self._list_unfinished,
             self._clock,
         )  # fmt: skip
-        try:
-            for trial in trials:
-                findings += trial()
-                if any(finding.verdict is REFUSED for finding in findings):
-                    return Probed(tuple(findings))
-        except (AuthError, PermanentError) as error:
-            findings.append(
-                refusal("credentials" if isinstance(error, AuthError) else "permissions", error)
-            )
-            return Probed(tuple(findings))
-        finally:
-            left = self._clean()
-        return Probed((*findings, left), self._can)
+        return trial.run(trials, self._clean, lambda: self._can)
 
     # -- trials, in the order of an artifact's way ------------------------------------------------
 
@@ -124,7 +91,7 @@ class Probe:
         except (AuthError, PermanentError) as error:
             yield refusal("bucket and credentials", error)
         else:
-            self._until = clock.monotonic() + PATIENCE
+            self._patience.begin()
             yield Finding("bucket and credentials", OK, f"{self._bucket.url(None)} is there")
 
     def _put(self) -> Iterator[Finding]:
@@ -240,13 +207,8 @@ class Probe:
             yield Finding("list unfinished uploads", OK, "for uploader gc")
 
     def _clock(self) -> Iterator[Finding]:
-        if self._skew is None:
-            return
-        off = f"{abs(self._skew):.0f} s {'ahead of' if self._skew > 0 else 'behind'} the service"
-        if abs(self._skew) > SKEW:
-            yield Finding("clock", WARNING, off, "set this machine's clock: S3 refuses at 15 min")
-        else:
-            yield Finding("clock", OK, "as the service's, within a minute")
+        if self._skew is not None:
+            yield trial.of_clock(self._skew, "S3 refuses at 15 min")
 
     def _clean(self) -> Finding:
         try:
@@ -271,19 +233,17 @@ class Probe:
             key,
             Body.of_bytes(TEXT),
             **{**self._checked(self._can.crc32c), **more},
-            **self._with.of_object(_meta(TEXT)),
+            **self._with.of_object(trial.meta_of()),
         )
         if date := answer.get("Date"):
-            from email.utils import parsedate_to_datetime  # slow to load, and for probes only
-
-            self._skew = clock.now() - parsedate_to_datetime(date).timestamp()
+            self._skew = trial.skew_of(date)
 
     def _put_parts(self, key: str, *, wrong: int = 0, **condition: Any) -> None:
         """Make an object of a single part; its checksum is false with `wrong`."""
         whole = self._can.whole_crc32c
         kind = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"} if whole else {}
         session = self._bucket.ask(
-            "create_multipart_upload", key, **kind, **self._with.of_object(_meta(TEXT))
+            "create_multipart_upload", key, **kind, **self._with.of_object(trial.meta_of())
         )["UploadId"]
         try:
             checked = {"ChecksumCRC32C": base64_of(crc32c(TEXT) ^ wrong)} if wrong else {}
@@ -310,7 +270,7 @@ class Probe:
             MetadataDirective="REPLACE",
             **condition,
             **self._with.of_source,
-            **self._with.of_object(_meta(TEXT)),
+            **self._with.of_object(trial.meta_of()),
         )
 
     def _head(self, key: str) -> dict[str, Any]:
@@ -328,35 +288,9 @@ class Probe:
 
     # -- outcomes -------------------------------------------------------------------------------
 
-    def _again(self, request: Callable[[], T]) -> T:
-        return try_until(self._until, request, _passes)
-
-    def _tried(self, request: Callable[[], object]) -> StoreError | None:
-        """Return the error with which the service itself answered, None if it did as asked."""
-        try:
-            self._again(request)
-        except StoreError as error:
-            if isinstance(error, AuthError) or _passes(error):
-                raise
-            return error
-        return None
-
-    def _refuses(self, request: Callable[[], object]) -> bool:
-        """Tell whether the service refuses because of the condition."""
-        return isinstance(self._tried(request), ConflictError)
-
     def _create_only(self, what: str, honoured: bool) -> Finding:
-        if honoured:
-            return Finding(what, OK, "If-None-Match is honoured")
-        if self._options.allow_unsafe_create:
-            return Finding(
-                what, WARNING, "If-None-Match is ignored",
-                "--allow-unsafe-create is set: two machines that create one name can collide",
-            )  # fmt: skip
-        return Finding(
-            what, WARNING, "If-None-Match is ignored: an upload without overwrite will be refused",
-            "log with overwrite, or accept that two machines can collide: --allow-unsafe-create",
-        )  # fmt: skip
+        unsafe = self._options.allow_unsafe_create
+        return trial.create_only(what, honoured, condition="If-None-Match", unsafe=unsafe)
 
 
 def _passes(error: BaseException) -> bool:
@@ -390,7 +324,3 @@ def _explain(bucket: Bucket, arguments: Arguments) -> None:
     except PermanentError as error:
         if status_of(error) != HTTPStatus.FORBIDDEN:
             raise
-
-
-def _meta(data: bytes | None) -> ObjectMeta:
-    return ObjectMeta("probe", len(data or b""), None, None, "", 0)

@@ -7,6 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from uploader.errors import StoreError
+from uploader.store.body import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,23 +63,6 @@ class BodyReader:
         except StoreError as error:
             self.error = error
             raise
-
-
-def held_back(body: Body) -> Iterator[bytes]:
-    """Yield the chunks of a body, the last only when all were found to be what was logged.
-
-    So a service never gets the end of a damaged body, and stores nothing.
-    """
-    left = body.size
-    last = b""
-    for chunk in body.chunks():
-        left -= len(chunk)
-        if left > 0:
-            yield chunk
-        else:
-            last = chunk
-    if last:
-        yield last
 
 
 def md5_of(body: Body) -> str:

@@ -25,6 +25,7 @@ from uploader.errors import (
 )
 from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
 from uploader.place import Capabilities
+from uploader.store import trial
 from uploader.store.base import ObjectInfo
 from uploader.store.http.refused import EndOfObjectError
 from uploader.store.limits import S3
@@ -146,9 +147,17 @@ class S3Store:
         return [part for part in recorded if part in there]
 
     def complete(
-        self, name: str, session: str, parts: list[SentPart], mode: PutMode, meta: ObjectMeta
+        self,
+        name: str,
+        session: str,
+        parts: list[SentPart],
+        mode: PutMode,
+        meta: ObjectMeta,
+        *,
+        whole: Body,
     ) -> Receipt:
         """See `ObjectStore.complete`."""
+        del whole
         key = self.full_name(name)
         sent = sum(part.size for part in parts)
         if sent != meta.size:
@@ -265,7 +274,7 @@ class S3Store:
         for page in pages:
             for found in page.get("Contents", []):
                 name = found["Key"].removeprefix(self._names.prefix)
-                if not probe.is_probe(name):
+                if not trial.is_probe(name):
                     yield ObjectInfo(name, found["Size"], None, None, etag_of(found))
 
     def full_name(self, name: str) -> str:
@@ -274,10 +283,7 @@ class S3Store:
 
     def artifact_name(self, full_name: str) -> str:
         """See `ObjectStore.artifact_name`."""
-        if not full_name.startswith(self._names.prefix):
-            msg = f"{full_name} is not below {self._bucket.url(self._names.prefix)}"
-            raise NotFoundError(msg)
-        return full_name.removeprefix(self._names.prefix)
+        return self._names.name(full_name, self._bucket.url(self._names.prefix))
 
     def sweep(self, keep: set[str], older_than: float) -> list[str]:
         """See `ObjectStore.sweep`."""

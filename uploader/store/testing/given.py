@@ -65,7 +65,7 @@ class Artifact:
         mode: PutMode = PutMode.CREATE,
     ) -> Receipt:
         """Make it visible, of its parts."""
-        return store.complete(name, session, sent, mode, self.meta)
+        return store.complete(name, session, sent, mode, self.meta, whole=self.body)
 
     def abort(self, store: ObjectStore, name: str, session: str | None) -> None:
         """Give it up."""

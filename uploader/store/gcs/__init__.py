@@ -1,0 +1,1 @@
+"""Store objects in a bucket of Google Cloud Storage."""

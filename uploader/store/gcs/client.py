@@ -1,0 +1,121 @@
+"""Reach Google Cloud Storage with its SDK, as the place and its options ask for.
+
+- Retries are ours (`policy.py`): the SDK's own are off, so that layers do not multiply, and so that
+  every try is classified.
+- Credentials come from google-auth's chain ("Application Default Credentials"), are refreshed when
+  they are about to expire, and are never held anywhere else.
+- Where the endpoint is not encrypted it is an emulator: no credentials are sent to it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import google.auth
+from google.auth import impersonated_credentials
+from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.cloud import storage
+from requests import Session
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+
+from uploader.store.gcs.sdk_errors import classified_of_sdk
+from uploader.store.http.line import CONNECT_TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uploader.config import Options
+    from uploader.place import Place
+
+CONNECTIONS = 4  #: a worker sends one request at a time; listing and reading may overlap with it
+TOKEN_LIFETIME = 3600  #: seconds for which to act as another account; the most without permission
+
+
+class Sdk:
+    """A client for one bucket, and the credentials for requests that go past it."""
+
+    def __init__(self, place: Place) -> None:
+        """Make the client; nothing is asked yet.
+
+        Raises:
+            AuthError: no credentials, or a file of them that cannot be read.
+        """
+        options = place.options
+        endpoint = place.setting("endpoint", os.environ)
+        certificates = place.setting("ca_bundle", os.environ)
+        self.timeout = (min(CONNECT_TIMEOUT, options.stall_timeout), options.stall_timeout)
+        self._what = place.url
+        with classified_of_sdk("open", self._what):
+            self._credentials = _credentials(options, endpoint)
+            self.session = self._session()
+            self.session.verify = certificates or True
+            self.session.configure_mtls_channel()
+            client = storage.Client(
+                project=None,
+                credentials=self._credentials,
+                _http=self.session,
+                client_options={"api_endpoint": endpoint} if endpoint else None,
+            )
+        self.endpoint: str = str(client.api_endpoint).rstrip("/")
+        self.bucket = client.bucket(place.destination.bucket, user_project=options.user_project)
+        self._client = client
+        self.trusted: str = certificates or DEFAULT_CA_BUNDLE_PATH
+        self._refreshing = threading.Lock()  # threads may ask at once
+        self._ask = Request(Session())
+        self._ask.session.verify = self.session.verify
+
+    @property
+    def goes_direct(self) -> bool:
+        """Whether requests may go past the SDK: there is no proxy, and no certificate of ours."""
+        return not self.session.is_mtls and not get_environ_proxies(self.endpoint)
+
+    def authorized(self, method: str, url: str) -> Mapping[str, str]:
+        """Return the headers that authorise a request, with a token that was renewed if need be."""
+        headers: dict[str, str] = {}
+        with self._refreshing, classified_of_sdk("open", self._what):
+            self._credentials.before_request(self._ask, method, url, headers)
+        return headers
+
+    def blobs(self, prefix: str, **how: Any) -> Any:
+        """Return an iterator of the SDK over what begins so."""
+        return self._client.list_blobs(
+            self.bucket, prefix=prefix, timeout=self.timeout, retry=None, **how
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+        self._ask.session.close()
+
+    def _session(self) -> AuthorizedSession:
+        session = AuthorizedSession(self._credentials, max_refresh_attempts=1)
+        adapter = HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, adapter)
+        return session
+
+
+def _credentials(options: Options, endpoint: str | None) -> Any:
+    if endpoint and endpoint.startswith("http:"):
+        return AnonymousCredentials()
+    scopes = storage.Client.SCOPE
+    with warnings.catch_warnings():
+        # It warns of files that a stranger gave; this one is named by whom it logs in.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if path := options.credentials_file:
+            found, _ = google.auth.load_credentials_from_file(path, scopes=scopes)
+        else:
+            found, _ = google.auth.default(scopes=scopes)
+    if options.impersonate_service_account:
+        return impersonated_credentials.Credentials(
+            source_credentials=found,
+            target_principal=options.impersonate_service_account,
+            target_scopes=list(scopes),
+            lifetime=TOKEN_LIFETIME,
+        )
+    return found

@@ -1,0 +1,53 @@
+"""Turn what the SDK can raise into this package's errors; what the service said, as it said it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import requests.exceptions
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth import exceptions as auth
+from google.cloud.storage.exceptions import InvalidResponse
+
+from uploader.errors import AuthError, PermanentError
+from uploader.store.gcs.errors import of_refusal, refused
+from uploader.store.http.refused import RefusedError, classified, on_the_way
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NO_CREDENTIALS = (
+    "name a service account's file in GOOGLE_APPLICATION_CREDENTIALS or --credentials-file, run "
+    "`gcloud auth application-default login`, or give the node a service account"
+)
+
+
+@contextmanager
+def classified_of_sdk(operation: str, what: str) -> Iterator[None]:
+    """Turn whatever a call of the SDK can raise into a `StoreError`; see `classified`."""
+    try:
+        with classified(operation, what, of_refusal):
+            yield
+    except (GoogleAPICallError, InvalidResponse) as error:
+        cause = _refused(error)
+        raise of_refusal(operation, what, cause) from cause
+    except (auth.TransportError, auth.TimeoutError) as error:
+        raise on_the_way("authentication for", what, error) from error
+    except auth.GoogleAuthError as error:
+        if getattr(error, "retryable", False):
+            raise on_the_way("authentication for", what, error) from error
+        msg = f"no usable credentials for {what}: {error}; {NO_CREDENTIALS}"
+        raise AuthError(msg) from error
+    except requests.exceptions.RequestException as error:
+        raise on_the_way(operation, what, error) from error
+    except ValueError as error:  # of settings that do not go together
+        msg = f"cannot {operation} {what}: {error}"
+        raise PermanentError(msg) from error
+
+
+def _refused(error: GoogleAPICallError | InvalidResponse) -> RefusedError:
+    response = error.response
+    status = getattr(response, "status_code", None) or getattr(error, "code", None) or 0
+    told = refused(int(status), getattr(response, "content", b"") or b"")
+    return told if told.message else RefusedError(told.status, told.code, str(error))
