@@ -14,9 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers.gcs_server import GcsServer
     from tests.servers.s3_server import S3Server
     from tests.servers.seaweed import Seaweed
+    from tests.servers.services import Service
     from tests.servers.strict_gcs.running import StrictGcs
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
@@ -59,30 +59,20 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
-    """Start fake-gcs-server by http: for simple uploads with preconditions."""
-    from tests.servers.fake_gcs import fake_gcs_running
-
-    with fake_gcs_running(tmp_path_factory.mktemp("fake_gcs")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
-    """Start gcp-storage-emulator by http: for sessions without preconditions."""
-    from tests.servers.gcs_emulator import gcs_emulator_running
-
-    with gcs_emulator_running(tmp_path_factory.mktemp("gcs_emulator")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def strict_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
     """Our own strict GCS server by http; a test that changes its behaviour sets it back."""
     from tests.servers.strict_gcs.running import strict_gcs_running
 
     with strict_gcs_running(tmp_path_factory.mktemp("strict_gcs")) as process:
         yield process.server
+
+
+@pytest.fixture(scope="module", params=["s3"])
+def service(request: pytest.FixtureRequest) -> Service:
+    """One service of each kind of store, for the tests that hold for all of them."""
+    from tests.servers.services import service_of
+
+    return service_of(str(request.param), request)
 
 
 def _when(item: pytest.Item) -> tuple[int, bool]:

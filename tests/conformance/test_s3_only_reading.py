@@ -84,9 +84,7 @@ def test_a_large_object_is_copied_in_parts(
     target, _ = watched.put_parts(store, NAME)
     link = link_to(target)
     receipt = store.copy(NAME, COPY, mode, link.meta)
-    ranges = {
-        one.headers["x-amz-copy-source-range"] for one in watched.requests(Kind.PART_COPY)
-    }
+    ranges = {one.headers["x-amz-copy-source-range"] for one in watched.requests(Kind.PART_COPY)}
     assert ranges == {
         f"bytes=0-{PART - 1}",
         f"bytes={PART}-{2 * PART - 1}",

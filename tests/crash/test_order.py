@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.s3_scene import PREFIX, S3Scene, is_of, wait_until
+from tests.crash.bucket_scene import PREFIX, BucketScene, is_of, wait_until
 from tests.servers.faults import Delay, Fault, Hold
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Kind, Request
-from tests.servers.s3_server import S3Server
+from tests.servers.services import Service
 from uploader.spool.spool import Spool
 
 WORKERS = 4
@@ -34,20 +34,20 @@ FIRST, OLDER, NEWER = b"version 0", b"version 1", b"version 2"
 
 
 @pytest.fixture
-def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
+def proxy(service: Service) -> Iterator[FaultProxy]:
     """Stand before the service."""
-    with FaultProxy(seaweed.endpoint) as proxy:
+    with FaultProxy(service.endpoint) as proxy:
         yield proxy
 
 
 @pytest.mark.timeout(180)  # some thousand requests, each with a delay
 def test_of_ten_rapid_overwrites_the_last_remains(
-    tmp_path: Path, seaweed: S3Server, proxy: FaultProxy
+    tmp_path: Path, service: Service, proxy: FaultProxy
 ) -> None:
     """Also of an alias: in a hundred rounds at once, no version arrives after a newer one."""
     chance = random.Random(10)
     proxy.decide = lambda _: Delay(chance.choice(LATENCIES))
-    scene = S3Scene(tmp_path, seaweed, seaweed.make_bucket(), proxy)
+    scene = BucketScene(tmp_path, service, proxy)
     with scene.open() as spool:
         for version in range(VERSIONS):
             spool.put_file(f"target/{version}", scene.write("target", b"%d" % version))
@@ -66,7 +66,7 @@ def test_of_ten_rapid_overwrites_the_last_remains(
     assert raced >= ROUNDS // 2  # of 200 names: of these more than the last was sent
 
 
-def log_rounds(scene: S3Scene, spool: Spool, chance: random.Random) -> dict[str, int]:
+def log_rounds(scene: BucketScene, spool: Spool, chance: random.Random) -> dict[str, int]:
     """Overwrite a name and an alias in each round, some rounds at once; return when, by upload id.
 
     The next rounds begin when the agent has little left to do, and go on when all workers are busy
@@ -86,11 +86,11 @@ def log_rounds(scene: S3Scene, spool: Spool, chance: random.Random) -> dict[str,
     return order
 
 
-def arrivals(scene: S3Scene, order: dict[str, int]) -> dict[str, list[int]]:
+def arrivals(scene: BucketScene, order: dict[str, int]) -> dict[str, list[int]]:
     """Return which uploads made each object, as it came about."""
     arrived: dict[str, list[int]] = defaultdict(list)
     for request in scene.requests(Kind.PUT):
-        upload_id = request.headers["x-amz-meta-uploader-id"]
+        upload_id = request.metadata["uploader-id"]
         if upload_id in order and request.upstream_status == 200:
             arrived[request.key].append(order[upload_id])
     return arrived
@@ -154,21 +154,18 @@ TURNED = "turned"  #: a file, then an alias, whose delete of the file is late, t
 class Aftermath:
     """What is there after all the late requests have reached the service."""
 
-    scene: S3Scene
+    scene: BucketScene
     held: Held
     newer: dict[str, str] = field(default_factory=dict)  #: ids of the newer versions, by name
 
 
 @pytest.fixture(scope="module")
-def aftermath(tmp_path_factory: pytest.TempPathFactory, seaweed: S3Server) -> Iterator[Aftermath]:
+def aftermath(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Iterator[Aftermath]:
     """Play all of it at once: log, hold, kill all processes, drain, overwrite, let go."""
-    with FaultProxy(seaweed.endpoint) as proxy:
+    with FaultProxy(service.endpoint) as proxy:
         held = Held({name: late.kind for name, late in LATE.items()})
         held.kinds |= {f"{ALIAS}.symlink": Kind.PUT, TURNED: Kind.DELETE}
-        scene = S3Scene(
-            tmp_path_factory.mktemp("late"), seaweed, seaweed.make_bucket(), proxy,
-            part_size=IN_PARTS,
-        )  # fmt: skip
+        scene = BucketScene(tmp_path_factory.mktemp("late"), service, proxy, part_size=IN_PARTS)
         after = Aftermath(scene, held)
         with scene.open() as spool:
             log_first(scene, spool)
@@ -185,7 +182,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, seaweed: S3Server) -> It
         yield after
 
 
-def log_first(scene: S3Scene, spool: Spool) -> None:
+def log_first(scene: BucketScene, spool: Spool) -> None:
     """Log what is there before, where something is."""
     for content in (OLDER, NEWER):
         spool.put_file(f"target/{content.decode()}", scene.write("source", content))
@@ -195,7 +192,7 @@ def log_first(scene: S3Scene, spool: Spool) -> None:
     spool.put_file(TURNED, scene.write("source", FIRST))
 
 
-def log_older(scene: S3Scene, spool: Spool) -> None:
+def log_older(scene: BucketScene, spool: Spool) -> None:
     """Log the versions whose requests will be late."""
     for name, late in LATE.items():
         source = scene.write("source", sized(OLDER, late))
@@ -222,7 +219,7 @@ def sized(content: bytes, late: Late) -> bytes:
     return content.ljust(2 * IN_PARTS if late.kind == Kind.COMPLETE else 0)
 
 
-def kill_while_held(scene: S3Scene, held: Held) -> None:
+def kill_while_held(scene: BucketScene, held: Held) -> None:
     """Let a drain send all that is to be late; kill it: its workers die with it."""
     drain = scene.start("drain", "--workers", str(len(held.kinds)))
     wait_until(lambda: held.all_here or drain.poll() is not None)
@@ -231,13 +228,13 @@ def kill_while_held(scene: S3Scene, held: Held) -> None:
     assert held.all_here, scene.log.read_text()
 
 
-def drain(scene: S3Scene) -> None:
+def drain(scene: BucketScene) -> None:
     """Upload what there is."""
     drained = scene.run("drain")
     assert drained.returncode == 0, drained.stderr
 
 
-def assert_older_arrived(scene: S3Scene) -> None:
+def assert_older_arrived(scene: BucketScene) -> None:
     """Each older version that was not superseded was sent once more."""
     for name, late in LATE.items():
         if not late.superseded:
@@ -250,7 +247,9 @@ def assert_older_arrived(scene: S3Scene) -> None:
 @pytest.mark.parametrize("name", LATE)
 def test_a_late_request_of_an_older_version_is_refused(aftermath: Aftermath, name: str) -> None:
     """The newer version remains; the condition of the request, or its session, is no more true."""
-    assert aftermath.held.requests[name].upstream_status in {404, 412}
+    in_session = LATE[name].kind == Kind.COMPLETE
+    expected = aftermath.scene.service.too_late if in_session else {412}
+    assert aftermath.held.requests[name].upstream_status in expected
     assert aftermath.scene.read(name) == sized(NEWER, LATE[name])
     assert aftermath.scene.owner(name) == aftermath.newer[name]
 
@@ -270,10 +269,10 @@ def test_a_late_delete_of_what_an_alias_replaced_takes_no_newer_file(aftermath: 
 
 
 def test_a_late_copy_of_an_older_target_is_refused(
-    tmp_path: Path, seaweed: S3Server, proxy: FaultProxy
+    tmp_path: Path, service: Service, proxy: FaultProxy
 ) -> None:
     """The alias, made as a copy, keeps the bytes of its newer target."""
-    scene = S3Scene(tmp_path, seaweed, seaweed.make_bucket(), proxy, symlink_mode="copy")
+    scene = BucketScene(tmp_path, service, proxy, symlink_mode="copy")
     held = Held({ALIAS: Kind.COPY})
     proxy.decide = held.decide
     with scene.open() as spool:

@@ -12,7 +12,7 @@ import pytest
 from tests.servers.faults import DropAnswer, first
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Kind
-from tests.servers.s3_server import S3Server
+from tests.servers.services import Service
 from uploader.errors import TransientError
 from uploader.model import PutMode, Receipt
 from uploader.place import Place
@@ -89,21 +89,21 @@ def copy(scene: Scene, mode: PutMode) -> tuple[Artifact, Receipt]:
 
 
 @pytest.fixture(scope="module")
-def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
+def proxy(service: Service) -> Iterator[FaultProxy]:
     """Stand before the service, in all these tests."""
-    with FaultProxy(seaweed.endpoint) as proxy:
+    with FaultProxy(service.endpoint) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
-def stores(seaweed: S3Server, proxy: FaultProxy) -> Iterator[tuple[Insistent, ObjectStore]]:
+def stores(service: Service, proxy: FaultProxy) -> Iterator[tuple[Insistent, ObjectStore]]:
     """Return a store behind the proxy, and the same past it; to make one takes half a second."""
-    url = f"s3://{seaweed.make_bucket()}/runs"
+    url = f"{service.scheme}://{service.make_bucket().name}/runs"
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in seaweed.environment().items():
+        for name, value in service.environment().items():
             patch.setenv(name, value)
         behind, past = (
-            Place.of(url, {"endpoint": endpoint}) for endpoint in (proxy.endpoint, seaweed.endpoint)
+            Place.of(url, {"endpoint": endpoint}) for endpoint in (proxy.endpoint, service.endpoint)
         )
         direct = open_store(past)
         can = direct.prepare(first=True)
@@ -169,9 +169,7 @@ def test_an_overwrite_whose_answer_was_lost_is_not_sent_again(scene: Scene) -> N
 
 
 @pytest.mark.parametrize("mode", PutMode)
-@pytest.mark.parametrize(
-    "kind", [Kind.BEGIN, Kind.PART_COPY, Kind.COMPLETE]
-)
+@pytest.mark.parametrize("kind", [Kind.BEGIN, Kind.PART_COPY, Kind.COMPLETE])
 def test_a_copy_in_parts_of_which_an_answer_was_lost_is_made_once(
     scene: Scene, kind: Kind, mode: PutMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

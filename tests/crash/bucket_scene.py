@@ -1,4 +1,4 @@
-"""Sets the scene of a crash test against a real S3 service, with a proxy before it.
+"""Sets the scene of a crash test against a service with buckets, with a proxy before it.
 
 - The proxy's port is the endpoint that the spool remembers: all that the uploader says passes it.
 - What arrived is asked of the service itself, past the proxy, by a client of the test's own.
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.crash.scene import Scene
 from uploader import Spool
-from uploader.store.s3.probe import is_probe
+from uploader.store.trial import is_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.servers.proxy import FaultProxy
     from tests.servers.requests import Kind, Request
-    from tests.servers.s3_server import S3Server
+    from tests.servers.services import Bucket, Described, Service
 
 PREFIX = "runs"
 PAUSE = 0.002  #: seconds between looks; a loop without it would take the proxy's half of the core
@@ -30,29 +30,33 @@ PAUSE = 0.002  #: seconds between looks; a loop without it would take the proxy'
 _pause = threading.Event()
 
 
-class S3Scene(Scene):
+class BucketScene(Scene):
     """One spool that uploads to one bucket by way of a proxy."""
 
     def __init__(
-        self, directory: Path, server: S3Server, bucket: str, proxy: FaultProxy, **options: Any
+        self,
+        directory: Path,
+        service: Service,
+        proxy: FaultProxy,
+        bucket: Bucket | None = None,
+        **options: Any,
     ) -> None:
         """Use `directory` for what is local; `options` are the spool's."""
         directory.mkdir(exist_ok=True)
         super().__init__(directory)
-        self.bucket = bucket
+        self.service = service
+        self.bucket = bucket or service.make_bucket()
         self.proxy = proxy
-        self._server = server
-        self._client = server.client()
         self._options = {"endpoint": proxy.endpoint, **options}
 
     def open(self, *, producer: bool = True) -> Spool:
         """Open the spool, making it the first time."""
-        url = f"s3://{self.bucket}/{PREFIX}"
+        url = f"{self.service.scheme}://{self.bucket.name}/{PREFIX}"
         return Spool(self.spool, url, options=self._options, producer=producer)
 
     def environment(self, *, crash: str = "", faults: str = "") -> dict[str, str]:
         """Return this process's environment with the credentials in it."""
-        return {**super().environment(crash=crash, faults=faults), **self._server.environment()}
+        return {**super().environment(crash=crash, faults=faults), **self.service.environment()}
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `uploader …` on the spool; what it says goes to `log`."""
@@ -75,36 +79,32 @@ class S3Scene(Scene):
             if request.kind == kind and (is_of(request, name) if name else is_own(request))
         ]
 
+    def sent(self, name: str) -> int:
+        """Return how many bytes of an artifact that goes in a session were sent so far."""
+        length, requests = self.service.length, self.proxy.requests
+        return sum(length(request) for request in requests if is_of(request, name))
+
     # -- at the service -------------------------------------------------------------------------
 
-    def head(self, name: str) -> dict[str, Any]:
-        """Describe an object, with its checksum."""
-        key = f"{PREFIX}/{name}"
-        described: dict[str, Any] = self._client.head_object(
-            Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
-        )
-        return described
+    def describe(self, name: str) -> Described:
+        """Describe an object."""
+        return self.bucket.describe(f"{PREFIX}/{name}")
 
     def owner(self, name: str) -> str:
         """Return the id of the upload that made an object."""
-        return str(self.head(name)["Metadata"]["uploader-id"])
+        return self.describe(name).metadata["uploader-id"]
 
     def read(self, name: str) -> bytes:
         """Return an object's bytes."""
-        answer = self._client.get_object(Bucket=self.bucket, Key=f"{PREFIX}/{name}")
-        with answer["Body"] as body:
-            return bytes(body.read())
+        return self.bucket.read(f"{PREFIX}/{name}")
 
     def names(self) -> set[str]:
         """Return the names of all objects; a probe's would show too."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return {key.removeprefix(f"{PREFIX}/") for key in keys}
+        return {key.removeprefix(f"{PREFIX}/") for key in self.bucket.objects()}
 
     def unfinished(self) -> list[str]:
-        """Return the keys of uploads in parts that were neither completed nor aborted."""
-        answer = self._client.list_multipart_uploads(Bucket=self.bucket)
-        return [found["Key"] for found in answer.get("Uploads", [])]
+        """Return what is left of uploads that were neither completed nor aborted."""
+        return self.bucket.unfinished()
 
 
 def is_own(request: Request) -> bool:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.s3_scene import S3Scene, is_own
+from tests.crash.bucket_scene import BucketScene, is_own
 from tests.servers.exchange import Exchange
 from tests.servers.faults import Fault
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Kind, Request
-from tests.servers.s3_server import S3Server
+from tests.servers.services import GcsService, S3Service, Service
 from uploader import Upload
 from uploader.errors import ErrorClass
 from uploader.state import State
@@ -95,29 +95,28 @@ def how(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def server(how: str, request: pytest.FixtureRequest) -> S3Server:
+def service(how: str, request: pytest.FixtureRequest) -> Service:
     """Return the service that decides."""
     server = request.getfixturevalue(how.partition("-")[2])
-    assert isinstance(server, S3Server)
-    return server
+    return GcsService(server) if how.endswith("gcs") else S3Service(server)
 
 
 @pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
+def proxy(service: Service) -> Iterator[FaultProxy]:
     """Stand before it."""
-    with FaultProxy(server.endpoint) as proxy:
+    with FaultProxy(service.endpoint) as proxy:
         yield proxy
 
 
 @pytest.mark.timeout(180)  # eight drains on two cores
 def test_of_eight_nodes_that_create_a_name_exactly_one_is_told_that_it_did(
-    tmp_path: Path, server: S3Server, proxy: FaultProxy, how: str
+    tmp_path: Path, service: Service, proxy: FaultProxy, how: str
 ) -> None:
     """Its object is there; the seven others have a dead letter that says why; nothing else is."""
     in_parts = how.startswith("parts")
     rounds = 10 if how == "whole-seaweed" else 50
     kind = Kind.COMPLETE if in_parts else Kind.PUT
-    scenes = filled(tmp_path, server, proxy, rounds, in_parts=in_parts)
+    scenes = filled(tmp_path, service, proxy, rounds, in_parts=in_parts)
     starter = Starter(kind)
     proxy.decide = starter.decide
 
@@ -151,14 +150,14 @@ def winner_of(entries: list[Upload]) -> int:
 
 
 def filled(
-    folder: Path, server: S3Server, proxy: FaultProxy, rounds: int, *, in_parts: bool
-) -> list[S3Scene]:
+    folder: Path, service: Service, proxy: FaultProxy, rounds: int, *, in_parts: bool
+) -> list[BucketScene]:
     """Return eight spools that all have the same names to upload, with bytes of their own."""
-    bucket = server.make_bucket()
+    bucket = service.make_bucket()
     options = {"part_size": IN_PARTS} if in_parts else {}
     scenes = []
     for racer in range(RACERS):
-        scene = S3Scene(folder / str(racer), server, bucket, proxy, **options)
+        scene = BucketScene(folder / str(racer), service, proxy, bucket, **options)
         with scene.open() as spool:
             for number in range(rounds):
                 data = content(racer, number, in_parts=in_parts)
@@ -172,7 +171,7 @@ def content(racer: int, number: int, *, in_parts: bool) -> bytes:
     return f"round {number}, racer {racer}".encode().ljust(2 * IN_PARTS if in_parts else 0)
 
 
-def outcome_of(scene: S3Scene) -> dict[str, Upload]:
+def outcome_of(scene: BucketScene) -> dict[str, Upload]:
     """Return what became of each name in a spool."""
     with scene.open() as spool:
         return {upload.name: upload for upload in spool.uploads()}

@@ -1,4 +1,4 @@
-"""Kills a large upload to S3 again and again; counts at a proxy what was sent more than once.
+"""Kills a large upload again and again; counts at a proxy what was sent more than once.
 
 Promise 6, in bytes. A kill falls where the proxy has counted so many bytes, chosen at random: the
 seed is printed with a failure, and `UPLOADER_TEST_SEED` repeats it.
@@ -6,7 +6,6 @@ seed is printed with a failure, and `UPLOADER_TEST_SEED` repeats it.
 
 from __future__ import annotations
 
-import base64
 import os
 import random
 import subprocess
@@ -17,15 +16,17 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
+from tests.crash.bucket_scene import BucketScene, is_of, wait_until
 from tests.crash.processes import kill, workers_of
-from tests.crash.s3_scene import S3Scene, is_of, wait_until
 from tests.servers.proxy import FaultProxy
-from tests.servers.requests import Kind, Request
-from tests.servers.s3_server import S3Server
+from tests.servers.requests import Request
+from tests.servers.services import Service
 
-SIZE = 1 << 30
-PART = 16 << 20  #: bytes; what a gibibyte is cut into unless asked otherwise
+SIZES = {"s3": 1 << 30, "gs": 512 << 20}  #: bytes
+PART = 16 << 20  #: bytes; what such a file is cut into unless asked otherwise
 WORKERS = 4
+#: Parts that are under way at once: those of a session of GCS go one after another.
+AT_ONCE = {"s3": WORKERS, "gs": 1}
 KILLS = 10
 NAME = "checkpoint"
 MIB = 1 << 20
@@ -36,28 +37,29 @@ class Source:
     """A large file, and the CRC32C that its object must have."""
 
     path: Path
-    crc32c: str  #: base64, as S3 tells it
+    size: int  #: bytes
+    crc32c: int
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+def source(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """Make a file in which no two MiB are the same."""
-    path = tmp_path_factory.mktemp("source") / "source"
+    path, size = tmp_path_factory.mktemp("source") / "source", SIZES[service.scheme]
     block = random.Random(6).randbytes(MIB - 8)
     checksum = 0
     with path.open("wb") as file:
-        for number in range(SIZE // MIB):
+        for number in range(size // MIB):
             data = number.to_bytes(8, "big") + block
             checksum = google_crc32c.extend(checksum, data)
             file.write(data)
-    yield Source(path, base64.b64encode(checksum.to_bytes(4, "big")).decode())
+    yield Source(path, size, checksum)
     path.unlink()
 
 
 @pytest.fixture
-def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
+def proxy(service: Service) -> Iterator[FaultProxy]:
     """Stand before the service."""
-    with FaultProxy(seaweed.endpoint) as proxy:
+    with FaultProxy(service.endpoint) as proxy:
         yield proxy
 
 
@@ -65,7 +67,7 @@ def proxy(seaweed: S3Server) -> Iterator[FaultProxy]:
 class Watch:
     """What was sent, and what the ledger had of it: looked at for each part and after each kill."""
 
-    scene: S3Scene
+    scene: BucketScene
     upload_id: str
     requests: list[Request] = field(default_factory=list)
     recorded: set[int] = field(default_factory=set)
@@ -79,7 +81,7 @@ class Watch:
     @property
     def sent(self) -> int:
         """The bytes of parts that were sent so far, cut ones included."""
-        return sum(request.body_bytes for request in self.requests)
+        return sum(map(self.scene.service.length, self.requests))
 
     def look(self) -> None:
         """Take down which parts are recorded: from now on none of them may be sent."""
@@ -92,10 +94,10 @@ class Watch:
         self._spool.close()
 
     def _see(self, request: Request) -> None:
-        if request.kind == Kind.PART and is_of(request, NAME):
+        if request.kind in self.scene.service.content and is_of(request, NAME):
             self.requests.append(request)
             self.look()
-            number = int(request.query["partNumber"])
+            number = self.scene.service.number_of(request, PART)
             if number in self.recorded:
                 self.sent_again.append(number)
 
@@ -103,7 +105,7 @@ class Watch:
 class Killer:
     """A drain that is killed, and started again where nothing is left of it."""
 
-    def __init__(self, scene: S3Scene, victims: str, chance: random.Random) -> None:
+    def __init__(self, scene: BucketScene, victims: str, chance: random.Random) -> None:
         self._scene, self._victims, self._chance = scene, victims, chance
         self.drain = self._start()
 
@@ -134,7 +136,7 @@ class Killer:
 @pytest.mark.timeout(180)  # a gibibyte through two processes, eleven starts of a drain
 @pytest.mark.parametrize("victims", ["worker", "supervisor", "both"])
 def test_a_killed_upload_goes_on_from_its_last_part(
-    tmp_path: Path, seaweed: S3Server, proxy: FaultProxy, source: Source, victims: str
+    tmp_path: Path, service: Service, proxy: FaultProxy, source: Source, victims: str
 ) -> None:
     """At most the parts in flight at each of ten kills are sent again, and none that was recorded.
 
@@ -143,14 +145,15 @@ def test_a_killed_upload_goes_on_from_its_last_part(
     seed = int(os.environ.get("UPLOADER_TEST_SEED") or random.randrange(1 << 32))
     print(f"UPLOADER_TEST_SEED={seed}")
     chance = random.Random(seed)
-    scene = S3Scene(tmp_path, seaweed, seaweed.make_bucket(), proxy)
+    scene = BucketScene(tmp_path, service, proxy)
     with scene.open() as spool:
         upload_id = spool.put_file(NAME, source.path)
     watch = Watch(scene, upload_id)
     killer = Killer(scene, victims, chance)
     try:
         # each kill waits for one more part to begin: there must be as many left
-        for threshold in sorted(chance.randrange(SIZE - KILLS * PART) for _ in range(KILLS)):
+        kills = (chance.randrange(source.size - KILLS * PART) for _ in range(KILLS))
+        for threshold in sorted(kills):
             # what was still in the sockets of the last victims is counted too: a new part, and
             # somebody to kill, show that the upload goes on
             begun = len(watch.requests)
@@ -169,15 +172,14 @@ def test_a_killed_upload_goes_on_from_its_last_part(
         killer.drain.kill()
         watch.close()
 
-    assert len(watch.recorded) >= SIZE // PART // 2  # else the next line shows nothing
+    assert len(watch.recorded) >= source.size // PART // 2  # else the next line shows nothing
     assert watch.sent_again == []
-    lost = KILLS * (1 if victims == "worker" else WORKERS)
-    assert SIZE <= watch.sent <= SIZE + lost * PART
-    assert len({part.query["uploadId"] for part in watch.requests}) == 1
+    lost = KILLS * (1 if victims == "worker" else AT_ONCE[service.scheme])
+    assert source.size <= watch.sent <= source.size + lost * PART
+    assert len({part.session for part in watch.requests}) == 1
 
-    described = scene.head(NAME)
-    assert described["ContentLength"] == SIZE
-    assert described["ChecksumCRC32C"] == source.crc32c
-    assert described["Metadata"]["uploader-id"] == upload_id
+    described = scene.describe(NAME)
+    assert (described.size, described.crc32c) == (source.size, source.crc32c)
+    assert scene.owner(NAME) == upload_id
     assert scene.unfinished() == []
     assert scene.names() == {NAME}
