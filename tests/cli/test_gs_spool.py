@@ -125,6 +125,27 @@ def test_a_credentials_file_that_is_not_there_is_named(gs: Shell) -> None:
     assert "--credentials-file" in finding["advice"]
 
 
+@pytest.mark.parametrize("flags", [[], ["-vv"]])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"private_key": "hush", "client_email": "J\xf6rg"}', "is not a valid json file"),
+        (b'{"private_key": "hush"', "is not a valid json file"),
+        (b'{"type": "service_account", "private_key": "hush"}', "missing fields"),
+    ],
+)
+def test_a_credentials_file_that_is_no_good_is_refused_without_repeating_it(
+    gs: Shell, content: bytes, says: str, flags: list[str]
+) -> None:
+    """By its path, and by what is wrong with it; messages are stored and logged."""
+    key = gs.file(content, "key.json")
+    ended = gs.run("check", URL, "--credentials-file", key, *flags)
+    assert ended.returncode == 5
+    assert str(key) in ended.stdout
+    assert says in ended.stdout
+    assert "hush" not in ended.stdout + ended.stderr
+
+
 def test_without_any_credentials_it_is_told_where_they_may_stand(gs: Shell) -> None:
     """Those of gcloud are looked for in the home directory, and the node is asked for its own."""
     names = [name for name in gs.environment if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCE_"))]

@@ -307,7 +307,7 @@ class Bucket:
             done = said.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT)
             going_on = operation in ("part", "status") and said.status == RESUME_INCOMPLETE
             if not done and not going_on and (operation, said.status) != ("cancel", CANCELLED):
-                raise refused(said.status, said.body)
+                raise refused(said.status, said.body, url)
             return said
 
 

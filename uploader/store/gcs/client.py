@@ -23,11 +23,12 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
-from uploader.store.gcs.sdk_errors import classified_of_sdk
+from uploader.errors import AuthError
+from uploader.store.gcs.sdk_errors import NO_CREDENTIALS, classified_of_sdk
 from uploader.store.http.line import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from uploader.config import Options
     from uploader.place import Place
@@ -108,7 +109,7 @@ def _credentials(options: Options, endpoint: str | None) -> Any:
         # It warns of files that a stranger gave; this one is named by whom it logs in.
         warnings.simplefilter("ignore", DeprecationWarning)
         if path := options.credentials_file:
-            found, _ = google.auth.load_credentials_from_file(path, scopes=scopes)
+            found = _read(path, scopes)
         else:
             found, _ = google.auth.default(scopes=scopes)
     if options.impersonate_service_account:
@@ -118,4 +119,15 @@ def _credentials(options: Options, endpoint: str | None) -> Any:
             target_scopes=list(scopes),
             lifetime=TOKEN_LIFETIME,
         )
+    return found
+
+
+def _read(path: str, scopes: Iterable[str]) -> Any:
+    try:
+        found, _ = google.auth.load_credentials_from_file(path, scopes=scopes)
+    except (OSError, AttributeError, KeyError, TypeError) as error:
+        # Not what the error says of what is in the file: it may be a key.
+        why = error.strerror if isinstance(error, OSError) else "it has not the form of one"
+        msg = f"cannot use the credentials file {path}: {why}; {NO_CREDENTIALS}"
+        raise AuthError(msg) from None
     return found

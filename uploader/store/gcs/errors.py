@@ -69,8 +69,20 @@ _HINTS = {
 }
 
 
-def refused(status: int, body: bytes) -> RefusedError:
-    """Return what an answer with an error says; its body is JSON, mostly."""
+#: What makes the URI of a session a secret.
+_SECRET = re.compile(r"upload_id=([^&\s'\")]+)")
+
+
+def without_secrets(text: str, *uris: str) -> str:
+    """Return a text in which no session can be recognised, neither any URI's nor those of `uris`."""
+    for uri in uris:
+        for secret in _SECRET.findall(uri):
+            text = text.replace(secret, "...")
+    return _SECRET.sub("upload_id=...", text)
+
+
+def refused(status: int, body: bytes, url: str = "") -> RefusedError:
+    """Return what the answer to a request of `url` says; its body is JSON, mostly."""
     reason = message = ""
     try:
         error = json.loads(body)["error"]
@@ -78,7 +90,7 @@ def refused(status: int, body: bytes) -> RefusedError:
         reason = str(error["errors"][0].get("reason", ""))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         message = message or body[:200].decode("utf-8", "replace").strip()
-    return RefusedError(status, reason, message)
+    return RefusedError(status, reason, without_secrets(message, url))
 
 
 def of_refusal(operation: str, what: str, error: RefusedError) -> StoreError:

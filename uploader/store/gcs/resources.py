@@ -85,7 +85,7 @@ def info_of(name: str, resource: dict[str, Any], what: str) -> ObjectInfo:
     metadata = resource.get("metadata") or {}
     return ObjectInfo(
         name,
-        int(_told(resource, "size", what)),
+        int(resource.get("size", 0)),  # some leave out a zero
         crc32c_in(resource),
         str(metadata.get(UPLOAD_ID, "")),
         _told(resource, "generation", what),

@@ -11,7 +11,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import InvalidResponse
 
 from uploader.errors import AuthError, PermanentError
-from uploader.store.gcs.errors import of_refusal, refused
+from uploader.store.gcs.errors import of_refusal, refused, without_secrets
 from uploader.store.http.refused import RefusedError, classified, on_the_way
 
 if TYPE_CHECKING:
@@ -33,17 +33,23 @@ def classified_of_sdk(operation: str, what: str) -> Iterator[None]:
         cause = _refused(error)
         raise of_refusal(operation, what, cause) from cause
     except (auth.TransportError, auth.TimeoutError) as error:
-        raise on_the_way("authentication for", what, error) from error
+        raise on_the_way("authorisation", what, error) from error
     except auth.GoogleAuthError as error:
         if getattr(error, "retryable", False):
-            raise on_the_way("authentication for", what, error) from error
-        msg = f"no usable credentials for {what}: {error}; {NO_CREDENTIALS}"
-        raise AuthError(msg) from error
+            raise on_the_way("authorisation", what, error) from error
+        msg = f"no usable credentials for {what}: {_said(error)}; {NO_CREDENTIALS}"
+        raise AuthError(msg) from None  # a traceback would show what `_said` leaves out
     except requests.exceptions.RequestException as error:
-        raise on_the_way(operation, what, error) from error
+        told = ConnectionError(without_secrets(str(error)))
+        raise on_the_way(operation, what, told) from None  # a traceback would show the session
     except ValueError as error:  # of settings that do not go together
         msg = f"cannot {operation} {what}: {error}"
         raise PermanentError(msg) from error
+
+
+def _said(error: auth.GoogleAuthError) -> str:
+    """Return what google-auth says; the repr of a cause may hold the whole file of a key."""
+    return ": ".join(str(one) for one in error.args if isinstance(one, (str, Exception)))
 
 
 def _refused(error: GoogleAPICallError | InvalidResponse) -> RefusedError:
