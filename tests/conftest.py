@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.servers.gcs_server import GcsServer
     from tests.servers.s3_server import S3Server
     from tests.servers.seaweed import Seaweed
     from tests.servers.services import Service
@@ -55,6 +56,24 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     from tests.servers.ministack import ministack_running
 
     with ministack_running(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    """Start fake-gcs-server by http: for simple uploads with preconditions."""
+    from tests.servers.fake_gcs import fake_gcs_running
+
+    with fake_gcs_running(tmp_path_factory.mktemp("fake_gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    """Start gcp-storage-emulator by http: for sessions without preconditions."""
+    from tests.servers.gcs_emulator import gcs_emulator_running
+
+    with gcs_emulator_running(tmp_path_factory.mktemp("gcs_emulator")) as server:
         yield server
 
 

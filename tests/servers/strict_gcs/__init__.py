@@ -9,7 +9,7 @@ of that documentation.
 - Checksums that a client tells are compared, and nothing is stored that has others.
 - Sessions that go on after a kill of the client, or of this server.
 - Rewrites that take several calls, composes, lists by pages, refusals in GCS's form.
-- Quick, since uploads are measured against it: bodies are written in pieces of 1 MiB, copies and
+- Quick, since uploads are measured against it: bodies are written in pieces of 256 KiB, copies and
   composes link files. MD5 is left out of objects above 8 MiB whose client told none.
 
 What it does not have: versions, holds, retention, soft delete, lists by delimiter, gRPC, batches,
