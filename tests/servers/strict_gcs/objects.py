@@ -109,6 +109,12 @@ def patch(service: Service, request: Request, bucket: str, name: str) -> Answer:
     return service.told(request, service.catalogue.update(bucket, name, change))
 
 
+def list_acl(service: Service, request: Request, bucket: str, name: str) -> Answer:
+    """Tell who gets in beside the bucket's own people."""
+    acl = _found(service, request, bucket, name).resource.get("acl", [])
+    return in_json({"kind": "storage#objectAccessControls", "items": acl})
+
+
 def list_objects(service: Service, request: Request, bucket: str) -> Answer:
     """List a bucket's objects in the order of their names, a page at a time."""
     service.allow("storage.objects.list")

@@ -72,6 +72,7 @@ class StrictProcess:
         user_project: str | None = None,
         tls: bool = False,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._options = list(options)
         self._options += ["--token", token] if token else []

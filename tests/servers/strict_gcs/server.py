@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.servers.strict_gcs import control, copying, objects, uploads
 from tests.servers.strict_gcs.errors import ApiError, BrokenOffError, no_route
@@ -62,6 +62,7 @@ _ROUTES = (
     _route("list", "GET", "storage/v1/b/*/o", objects.list_objects),
     _route("delete", "DELETE", _OBJECT, objects.delete),
     _route("patch", "PATCH", _OBJECT, objects.patch),
+    _route("acl", "GET", f"{_OBJECT}/acl", objects.list_acl),
     _route("rewrite", "POST", f"{_OBJECT}/rewriteTo/b/*/o/*", copying.rewrite),
     _route("copy", "POST", f"{_OBJECT}/copyTo/b/*/o/*", copying.copy),
     _route("compose", "POST", f"{_OBJECT}/compose", copying.compose),
@@ -72,6 +73,13 @@ _ROUTES = (
     _route("control", "GET", "_control", control.tell),
     _route("control", "POST", "_control", control.change),
 )
+
+
+def _nowhere(service: Service, request: Request) -> Answer:
+    raise no_route()
+
+
+_NOWHERE = Route("none", "", (), _nowhere)
 
 
 class Server:
@@ -100,18 +108,23 @@ class Server:
             return
         try:
             while request := connection.next_request():
-                connection.send(request, self._answer(request))
+                self._serve_one(connection, request)
         except (OSError, BrokenOffError):
             pass
         finally:
             connection.close()
 
-    def _answer(self, request: Request) -> Answer:
-        """Answer; BrokenOffError passes."""
-        kind = "none"
+    def _serve_one(self, connection: Connection, request: Request) -> None:
+        """Answer a request, and count it however that goes."""
+        route, names = _find(request)
         try:
-            route, names = _find(request)
-            kind = route.kind
+            connection.send(request, self._answer(request, route, names))
+        finally:
+            self._service.counts.add(route.kind, request.body.received)
+
+    def _answer(self, request: Request, route: Route, names: list[str]) -> Answer:
+        """Answer; BrokenOffError passes."""
+        try:
             self._admit(request, route)
             return route.handle(self._service, request, *names)
         except ApiError as refusal:
@@ -123,8 +136,6 @@ class Server:
             return _refusal(
                 ApiError(500, "backendError", "A fault of the test server; see its log")
             )
-        finally:
-            self._service.counts.add(kind, request.body.received)
 
     def _admit(self, request: Request, route: Route) -> None:
         """Ask who it is; a session's URI is the right to use it, and the control path is open."""
@@ -136,10 +147,10 @@ class Server:
 
 def _find(request: Request) -> tuple[Route, list[str]]:
     for route in _ROUTES:
-        names: Any = route.names(request.method, request.path)
+        names = route.names(request.method, request.path)
         if names is not None:
             return route, names
-    raise no_route()
+    return _NOWHERE, []
 
 
 def _refusal(refusal: ApiError) -> Answer:
