@@ -18,6 +18,7 @@ from google.api_core.exceptions import (
     NotFound,
     PreconditionFailed,
 )
+from google.cloud.storage import transfer_manager
 
 from tests.servers.strict_gcs.asking import Asking, crc_of
 from tests.servers.strict_gcs.running import StrictGcs, StrictProcess, strict_gcs_running
@@ -390,3 +391,46 @@ def test_it_counts_what_came(own: StrictProcess) -> None:
     told = server.control()
     assert (told["requests"]["insert"], told["requests"]["get"]) == (1, 1)
     assert 1000 < told["bytes"]["insert"] < 1500
+
+
+def test_googles_parallel_upload_is_put_together(
+    strict_gcs: StrictGcs, bucket: Any, tmp_path: Path
+) -> None:
+    """By the XML API's multipart uploads."""
+    (tmp_path / "file").write_bytes(data := os.urandom(11 * MIB))
+    blob = bucket.blob("a folder/ü.bin")
+    blob.metadata = {"a": "1"}
+    transfer_manager.upload_chunks_concurrently(
+        str(tmp_path / "file"), blob, chunk_size=5 * MIB, worker_type=transfer_manager.THREAD
+    )
+    again = bucket.get_blob(blob.name)
+    assert again.download_as_bytes() == data
+    assert (again.metadata, again.crc32c) == ({"a": "1"}, crc_of(data))
+
+
+def test_a_part_of_a_parallel_upload_is_checked(strict_gcs: StrictGcs, bucket: Any) -> None:
+    """Its checksum when it comes, its ETag and size at the end."""
+    asking = Asking(strict_gcs, bucket.name)
+    begun = asking.ask("POST", f"/{bucket.name}/k?uploads")
+    upload_id = begun.body.partition(b"<UploadId>")[2].partition(b"<")[0].decode()
+    target = f"/{bucket.name}/k?uploadId={upload_id}"
+    wrong = {"x-goog-hash": f"crc32c={crc_of(b'x')}"}
+    refused = asking.ask("PUT", f"{target}&partNumber=1", b"part", wrong)
+    assert (refused.status, b"BadDigest" in refused.body) == (400, True)
+    etags = [
+        asking.ask("PUT", f"{target}&partNumber={number}", b"part").headers["etag"]
+        for number in (1, 2)
+    ]
+    for told, code in (
+        ([(1, etags[1])], b"InvalidPart"),
+        ([(2, etags[1]), (1, etags[0])], b"InvalidPartOrder"),
+        ([(1, etags[0]), (2, etags[1])], b"EntityTooSmall"),
+    ):
+        parts = "".join(
+            f"<Part><PartNumber>{n}</PartNumber><ETag>{e}</ETag></Part>" for n, e in told
+        )
+        refused = asking.ask("POST", target, f"<Complete>{parts}</Complete>")
+        assert (refused.status, code in refused.body) == (400, True)
+    assert asking.ask("DELETE", target).status == 204
+    assert asking.ask("GET", target).status == 404
+    assert asking.get("k").status == 404

@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from tests.servers.strict_gcs import control, copying, objects, uploads
+from tests.servers.strict_gcs import control, copying, objects, uploads, xml_uploads
 from tests.servers.strict_gcs.errors import ApiError, BrokenOffError, no_route
 from tests.servers.strict_gcs.wire import Answer, Connection
 
@@ -81,6 +81,12 @@ def _nowhere(service: Service, request: Request) -> Answer:
 
 _NOWHERE = Route("none", "", (), _nowhere)
 
+#: What is below no prefix is the XML API's: a bucket, then a name whose slashes need no encoding.
+_XML = Route("xml", "", (), xml_uploads.handle)
+
+#: What the JSON API's paths begin with.
+_JSON_API = frozenset({"storage", "upload", "download", "batch"})
+
 
 class Server:
     """Listens on 127.0.0.1; by TLS if there is a context."""
@@ -150,6 +156,8 @@ def _find(request: Request) -> tuple[Route, list[str]]:
         names = route.names(request.method, request.path)
         if names is not None:
             return route, names
+    if len(request.path) > 1 and request.path[0] not in _JSON_API:
+        return _XML, [request.path[0], "/".join(request.path[1:])]
     return _NOWHERE, []
 
 

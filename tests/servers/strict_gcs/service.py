@@ -21,6 +21,7 @@ from tests.servers.strict_gcs.errors import (
 )
 from tests.servers.strict_gcs.sessions import Session, Sessions
 from tests.servers.strict_gcs.wire import Answer, Request
+from tests.servers.strict_gcs.xml_uploads import Uploads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ class Service:
         journal = Journal(folder / "journal")
         self.catalogue = Catalogue(journal, self.contents)
         self.sessions = Sessions(self.catalogue, self.contents)
+        self.xml_uploads = Uploads()
         self.counts = Counts()
         self.rewrites: dict[str, int] = {}
         self._scheme = scheme
