@@ -13,6 +13,7 @@ from tests.servers.s3_server import S3Server
 from uploader.place import Capabilities, Place
 from uploader.store.opening import open_store
 from uploader.store.testing.conformance import StoreConformance
+from uploader.store.testing.race import put_whole
 
 
 @cache
@@ -59,7 +60,7 @@ class TestSeaweedFS(S3Conformance):
     """The default service: real signatures, real checksums, real durability."""
 
     rounds = 5  # the loser of a put there waits a second for its lock
-    completes_atomically = False  # 4.48: of 8 racing completions up to 8 are answered with 200
+    races = (put_whole,)  # 4.48: of 8 racing completions up to 8 are answered with 200
     tells_backslash = False  # 4.48: it is listed as a slash
 
     @pytest.fixture
@@ -72,7 +73,7 @@ class TestSeaweedFSByTLS(S3Conformance):
     """The same service behind TLS, whose authority only the option names."""
 
     rounds = 1
-    completes_atomically = False  # as above
+    races = (put_whole,)  # as above
     tells_backslash = False  # as above
 
     @pytest.fixture

@@ -74,7 +74,7 @@ _SECRET = re.compile(r"upload_id=([^&\s'\")]+)")
 
 
 def without_secrets(text: str, *uris: str) -> str:
-    """Return a text in which no session can be recognised, neither any URI's nor those of `uris`."""
+    """Return a text by which nobody can write to a session; `uris` are those it may repeat."""
     for uri in uris:
         for secret in _SECRET.findall(uri):
             text = text.replace(secret, "...")

@@ -3,7 +3,8 @@
 What "Resumable uploads" of the documentation says, and what follows from it:
 
 - The service tells how far it has got (308 with `Range`), and keeps a multiple of 256 KiB. Bytes
-  that it has already are ignored when they are sent again, so a part may be repeated.
+  that it has already are ignored when they are sent again, so a part may be repeated. (Another
+  service may refuse them; it is asked then.)
 - The last byte makes the object, under the condition that the session was opened with. So the end
   of the last part is held back, and sent when the object is completed.
 - A session ends after a week, or on a whim of the service (404, 410): then another one is begun.
@@ -16,13 +17,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from uploader.errors import SessionLostError, TransientError
+from uploader.errors import PermanentError, SessionLostError, TransientError
 from uploader.model import SentPart
 from uploader.store.base import IN_ORDER
 from uploader.store.body import Body, held_back
 from uploader.store.gcs.bucket import RESUME_INCOMPLETE
+from uploader.store.http.refused import status_of
 
 if TYPE_CHECKING:
     from uploader.model import Part
@@ -76,7 +79,14 @@ def send(bucket: Bucket, key: str, session: Session, part: Part, body: Body) -> 
             pass
         return sent
     for _ in range(PIECES):
-        said = bucket.send(session.uri, key, f"{at}-{end - 1}/{session.size}", rest, end - at)
+        try:
+            said = bucket.send(session.uri, key, f"{at}-{end - 1}/{session.size}", rest, end - at)
+        except PermanentError as error:
+            if status_of(error) != HTTPStatus.BAD_REQUEST:
+                raise
+            said = bucket.send(session.uri, key, f"*/{session.size}")
+            if _persisted(said, session) == at:  # that was what it should go on from
+                raise
         has = _persisted(said, session)
         if has >= end:
             return sent
@@ -127,11 +137,14 @@ def complete(bucket: Bucket, key: str, session: Session, whole: Body) -> Any:
 
 
 def cancel(bucket: Bucket, key: str, session: Session) -> None:
-    """End a session; one that is gone is success."""
+    """End a session; one that is gone is success, and where none can be ended it ends by itself."""
     try:
         bucket.cancel(session.uri, key)
     except SessionLostError:
         return
+    except PermanentError as error:
+        if status_of(error) != HTTPStatus.NOT_IMPLEMENTED:
+            raise
 
 
 def _persisted(said: Answer, session: Session) -> int:

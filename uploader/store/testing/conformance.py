@@ -32,8 +32,8 @@ from uploader.store.testing.race import Race
 from uploader.store.testing.whole import ReadingAndListing, WholeObjects
 
 
-class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, Pointers, Race):
-    """Every fact that the schedule rests on."""
+class Opened:
+    """The store that the facts are held against."""
 
     @pytest.fixture
     def destination(self) -> str:
@@ -77,3 +77,9 @@ class StoreConformance(WholeObjects, ReadingAndListing, ObjectsInParts, Links, P
     def artifacts(self, tmp_path: Path) -> Artifacts:
         """Make what is put."""
         return Artifacts(tmp_path / "blobs")
+
+
+class StoreConformance(
+    Opened, WholeObjects, ReadingAndListing, ObjectsInParts, Links, Pointers, Race
+):
+    """Every fact that the schedule rests on."""
