@@ -230,7 +230,8 @@ class Catalogue:
 
 
 def _object_record(stored: Stored, session: str | None) -> Record:
-    content = dataclasses.asdict(stored.content)
+    # Not `asdict`, which copies to any depth: it took a tenth of a small put.
+    content = {**vars(stored.content), "pieces": [vars(each) for each in stored.content.pieces]}
     record = {"is": "object", "resource": stored.resource, "content": content}
     return {**record, "session": session} if session else record
 
