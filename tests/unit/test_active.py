@@ -12,12 +12,12 @@ from tests.uploads import make_upload
 from uploader.checksum import BlockChecksums, crc32c
 from uploader.config import Options
 from uploader.drain import steps
-from uploader.drain.active import ActiveUpload
+from uploader.drain.active import ActiveUpload, goes_to_all
 from uploader.drain.steps import Answer, Failure, Step
 from uploader.errors import ErrorClass
 from uploader.model import Kind, PutMode, Receipt, SentPart, SymlinkMode
 from uploader.spool.items import checksum_fields
-from uploader.store.base import Limits
+from uploader.store.base import IN_ORDER, Limits
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -170,6 +170,43 @@ def test_a_large_file_goes_in_parts_all_at_once() -> None:
     assert active.next_step() is None
     done(active, complete, RECEIPT)
     assert ended(active)
+
+
+def test_parts_of_a_session_with_an_order_go_one_after_another() -> None:
+    """The next one only when the one before it has arrived; it ends as any other."""
+    active = active_file(LARGE)
+    done(active, next_of(active, steps.Begin), f"{IN_ORDER}session")
+    for number in range(1, 5):
+        step = next_of(active, steps.PutPart)
+        assert step.part.number == number
+        assert active.next_step() is None
+        assert not active.has_part_ready
+        done(active, step, sent(step))
+    complete = next_of(active, steps.Complete)
+    assert (complete.whole.path, complete.whole.size) == ("/blob", len(LARGE))
+    done(active, complete, RECEIPT)
+    assert ended(active)
+
+
+@pytest.mark.parametrize(
+    ("session", "in_order_below", "all_at_once"),
+    [
+        (None, 0, True),
+        (None, len(LARGE), True),
+        (None, len(LARGE) + 1, False),
+        ("parts:session", 1 << 40, True),  # it was begun by a version that drew the line elsewhere
+        (f"{IN_ORDER}session", 0, False),
+    ],
+)
+def test_whether_parts_go_to_all_workers_is_the_sessions_to_say_and_before_it_the_sizes(
+    session: str | None, in_order_below: int, all_at_once: bool
+) -> None:
+    """A small file goes to one worker whatever the store does with large ones."""
+    limits = replace(LIMITS, in_order_below=in_order_below)
+    upload = make_upload(size=len(LARGE), session=session, part_size=MIB if session else None)
+    assert goes_to_all(upload, limits, OPTIONS) is all_at_once
+    assert ActiveUpload(upload, {}, "/blob", limits, OPTIONS).goes_to_all is all_at_once
+    assert not goes_to_all(make_upload(size=1000), limits, OPTIONS)
 
 
 def test_a_recorded_session_goes_on_with_the_parts_that_are_missing() -> None:
