@@ -142,9 +142,9 @@ class Composing:
         return info_of(key, resource, self._bucket.url(key)).etag
 
     def _delete(self, found: Iterable[dict[str, Any]]) -> None:
-        def delete(key: str) -> None:
+        def delete(part: dict[str, Any]) -> None:
             with suppress(NotFoundError):
-                self._bucket.delete(key)
+                self._bucket.delete(part["name"], str(part["generation"]))
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(delete, [part["name"] for part in found]))
+            list(pool.map(delete, found))
