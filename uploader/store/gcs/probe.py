@@ -209,9 +209,11 @@ class Probe:
                 with suppress(NotFoundError):
                     self._again(lambda key=key: self._bucket.delete(key))  # type: ignore[misc]
         except StoreError as error:
+            self._can = replace(self._can, compose=False)  # its parts would stay
             return Finding(
                 "delete", WARNING, str(error),
-                f"{self._bucket.url(self._key)} stays; nothing can be overwritten",
+                f"{self._bucket.url(self._key)} stays; nothing can be overwritten, and a very "
+                "large file goes through one session",
             )  # fmt: skip
         return Finding("delete", OK, "the trial's objects are gone")
 
