@@ -62,6 +62,9 @@ class Sdk:
                 _http=self.session,
                 client_options={"api_endpoint": endpoint} if endpoint else None,
             )
+        # It would ask for the bucket, in a thread of its own, and name nobody who pays for that;
+        # to have it not ask there is but a variable of the environment.
+        client._bucket_metadata_cache = None  # noqa: SLF001
         self.endpoint: str = str(client.api_endpoint).rstrip("/")
         self.bucket = client.bucket(place.destination.bucket, user_project=options.user_project)
         self._client = client

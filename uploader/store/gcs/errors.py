@@ -62,9 +62,9 @@ _OF_A_SESSION = frozenset(["part", "status", "cancel"])
 _OF_A_CHECKSUM = re.compile(r"crc32c|md5", re.IGNORECASE)
 _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
 
+_NO_PROJECT = re.compile(r"no user project", re.IGNORECASE)  #: its reason is but "required"
+
 _HINTS = {
-    "UserProjectMissing": "name the project that is billed: --user-project",
-    "userProjectMissing": "name the project that is billed: --user-project",
     "authError": "renew the credentials; the upload goes on by itself",
 }
 
@@ -105,6 +105,8 @@ def of_refusal(operation: str, what: str, error: RefusedError) -> StoreError:
         message += f"; allow {_PERMISSIONS.get(operation, operation)}"
     elif kind is PermanentError and _NO_BUCKET.search(error.message):
         message += "; make the bucket, or correct the destination"
+    elif _NO_PROJECT.search(error.message):
+        message += "; name the project that is billed: --user-project"
     return kind(message)
 
 
