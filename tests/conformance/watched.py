@@ -1,4 +1,4 @@
-"""Opens S3 stores behind a proxy that sees their requests, for what only S3 has."""
+"""Opens stores behind a proxy that sees their requests, for what only S3 has, or only GCS."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 
 from tests.servers.faults import Fault
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Kind, Request
-from tests.servers.s3_server import S3Server
 from uploader.model import PutMode, Receipt
 from uploader.place import Capabilities, Place
 from uploader.store.base import ObjectStore
 from uploader.store.opening import open_store
 from uploader.store.testing.given import Artifact, Artifacts
 
+if TYPE_CHECKING:
+    from tests.servers.gcs_server import GcsServer
+    from tests.servers.s3_server import S3Server
+
 MIB = 1 << 20
 PART = 5 * MIB  #: bytes; the least that S3 takes
 
 
 class Watched:
-    """One bucket of one service, by way of a proxy."""
+    """One bucket of one service, by way of a proxy; of S3, unless a subclass says otherwise."""
 
-    def __init__(self, server: S3Server, proxy: FaultProxy, directory: Path) -> None:
+    scheme: ClassVar[str] = "s3"
+
+    def __init__(self, server: S3Server | GcsServer, proxy: FaultProxy, directory: Path) -> None:
         """Make a bucket, and find out what the service honours."""
         self.proxy = proxy
         self.client = server.client()
@@ -59,7 +64,7 @@ class Watched:
 
     def place(self, **options: Any) -> Place:
         """Return what this test's prefix is opened with."""
-        url = f"s3://{self.bucket}/{self.prefix}"
+        url = f"{self.scheme}://{self.bucket}/{self.prefix}"
         place = Place.of(url, {"endpoint": self.proxy.endpoint, **options})
         return replace(place, capabilities=self.capabilities)
 
@@ -117,12 +122,22 @@ class Watched:
         self.proxy.decide = decide
 
 
+Of = TypeVar("Of", bound=Watched)
+
+
 @contextmanager
 def watching(server: S3Server, directory: Path) -> Iterator[Watched]:
-    """Stand before a service, with its credentials in the environment."""
+    """Stand before a service of S3, with its credentials in the environment."""
+    with standing_before(server, directory, Watched) as watched:
+        yield watched
+
+
+@contextmanager
+def standing_before(server: S3Server | GcsServer, directory: Path, kind: type[Of]) -> Iterator[Of]:
+    """Stand before a service, with what it needs in the environment."""
     with pytest.MonkeyPatch.context() as patch, FaultProxy(server.endpoint) as proxy:
         for name, value in server.environment().items():
             patch.setenv(name, value)
-        watched = Watched(server, proxy, directory)
+        watched = kind(server, proxy, directory)
         yield watched
         watched.close()
