@@ -381,6 +381,24 @@ def test_finished_objects_are_there_after_a_kill(own: StrictProcess) -> None:
     assert put(bucket, "new").generation > max(before.values())
 
 
+def test_what_a_kill_left_half_done_is_forgotten(own: StrictProcess, tmp_path: Path) -> None:
+    """A line of the journal that is not whole, and a file that nothing names."""
+    server = own.server
+    bucket = server.client().bucket(server.make_bucket())
+    put(bucket, "k")
+    own.kill()
+    data = tmp_path / "data"
+    with (data / "journal").open("ab") as journal:
+        journal.write(b'{"is": "obj')
+    (data / "contents" / "unnamed").write_bytes(b"half")
+    own.restart()
+    put(bucket, "l")
+    own.kill()
+    own.restart()
+    assert [blob.name for blob in bucket.list_blobs()] == ["k", "l"]
+    assert len(list((data / "contents").iterdir())) == 2
+
+
 def test_it_counts_what_came(own: StrictProcess) -> None:
     """Requests by kind, and the bytes of their bodies."""
     server = own.server

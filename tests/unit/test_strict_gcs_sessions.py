@@ -124,7 +124,9 @@ def test_a_gap_is_refused(asking: Asking) -> None:
         (f"bytes 0-{Q - 1}/{TOTAL}", Q + 1),
         (f"bytes 0-{TOTAL}/{TOTAL}", TOTAL + 1),
         (f"bytes 5-4/{TOTAL}", 0),
+        (f"bytes 0-{3 * Q - 1}/*", 3 * Q),
         (f"bytes */{TOTAL}", 1),
+        (f"bytes */{TOTAL + 1}", 0),
         (f"bytes 0-{Q - 1}/{TOTAL + 1}", Q),
         ("0-1", 2),
     ],
@@ -135,6 +137,8 @@ def test_a_content_range_that_makes_no_sense_is_refused(
     """It must fit its body, its total, and the total that was told at the begin."""
     session = asking.begin("k", total=TOTAL)
     assert asking.ask("PUT", session, bytes(size), {"Content-Range": told}).status == 400
+    backwards = {"Content-Range": f"bytes 5-4/{TOTAL}"}
+    assert asking.ask("PUT", session, iter([b"x"]), backwards).status == 400
     assert asking.send(session, DATA, 0, TOTAL).status == 200
 
 
@@ -145,6 +149,7 @@ def test_of_a_body_that_breaks_off_a_multiple_of_256_kib_is_kept(asking: Asking)
         pass
     wait_until(lambda: "range" in asking.status(session).headers)
     assert asking.status(session, TOTAL).headers["range"] == f"bytes=0-{Q - 1}"
+    assert asking.send(session, DATA[Q + 5000 :], Q + 5000, TOTAL).status == 400
     assert asking.get("k").status == 404
     assert asking.send(session, DATA[Q:], Q, TOTAL).status == 200
     assert asking.get("k").body == DATA
@@ -176,6 +181,7 @@ def test_a_session_goes_on_after_the_server_was_killed(own: StrictProcess) -> No
         own.kill()
     own.restart()
     assert asking.status(session, TOTAL).headers["range"] == f"bytes=0-{Q - 1}"
+    assert asking.send(session, DATA[Q + 5000 :], Q + 5000, TOTAL).status == 400
     assert asking.send(session, DATA[Q:], Q, TOTAL).status == 200
     assert asking.get("k").body == DATA
     assert asking.status(other, TOTAL).json["name"] == "done"
@@ -308,8 +314,9 @@ def test_a_put_that_breaks_off_leaves_nothing(asking: Asking) -> None:
         b"--b\r\n\r\n{}",
         b"--b\r\n\r\n{\r\n--b\r\n\r\ndata\r\n--b--",
         b'--b\r\n\r\n{"name": "k"}\r\n--b\r\n\r\ndata',
-        b'--b\r\n\r\n{"name": "k"}\r\n--b\r\n\r\ndata\r\n--b--more',
+        b'--b\r\n\r\n{"name": "k"}\r\n--b\r\n\r\ndata\r\n--b--x',
         b"--b\r\n\r\n{}\r\n--b\r\n\r\ndata\r\n--b--",
+        b'--x\r\n\r\n{"name": "k"}\r\n--b\r\n\r\ndata\r\n--b--',
         b'--c\r\n\r\n{"name": "k"}\r\n--c\r\n\r\ndata\r\n--c--',
     ],
 )

@@ -43,7 +43,7 @@ def sent_range(text: str | None, length: int | None) -> Sent:
             raise invalid("A status query has no body")
         return Sent(total=whole, status=True)
     end = int(last) + 1
-    if end <= int(first) or (whole is not None and end > whole):
+    if end <= int(first):
         raise invalid(f"Invalid Content-Range: {text}")
     if length is not None and length != end - int(first):
         raise invalid(f"Content-Range {text} does not agree with Content-Length {length}")

@@ -2,8 +2,9 @@
 
 From "Resumable uploads" and "Perform resumable uploads" of GCS's documentation:
 
-- What is persisted is a multiple of 256 KiB until the object is finalised; a chunk that is not the
-  last must be one. Of a body that breaks off what came is kept, cut to such a multiple.
+- What a session says it has is a multiple of 256 KiB until the object is finalised; a chunk that is
+  not the last must be one. A body that breaks off counts cut to such a multiple; what came beyond
+  it has to be sent again.
 - Bytes below the persisted offset are read and ignored.
 - A session is over a week after its begin. What is over, by whichever end, answers 410, an id that
   never was 404: a client starts again at either.
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.servers.strict_gcs import checksums
 from tests.servers.strict_gcs.contents import Content, Contents, write_all
-from tests.servers.strict_gcs.errors import ApiError, BrokenOffError, gone, invalid
+from tests.servers.strict_gcs.errors import ApiError, gone, invalid
 
 if TYPE_CHECKING:
     from tests.servers.strict_gcs.catalogue import Catalogue, Record
@@ -66,7 +67,7 @@ class Session:
 
     @property
     def told(self) -> int:
-        """How much of it a client may count on."""
+        """How much of it a client may count on, and go on from."""
         return self.persisted - self.persisted % QUANTUM
 
 
@@ -157,9 +158,7 @@ class Sessions:
                 if ignored < len(view):
                     _persist(session, turn, out.fileno(), view[max(0, ignored) :])
                 ignored -= len(view)
-        if body.broken:
-            _cut(session, turn)
-            raise BrokenOffError
+        body.require_whole()
         if sent.end is None:
             with session.lock:
                 _agree_on_total(session, session.persisted)
@@ -196,21 +195,19 @@ class Sessions:
         for session in self._sessions.values():
             if session.outcome or session.over:
                 continue
-            path = self._contents.path(session.file)
-            session.persisted = os.path.getsize(path) // QUANTUM * QUANTUM
+            session.persisted = os.path.getsize(self._contents.path(session.file))
             session.crc = None
-            os.truncate(path, session.persisted)
             files.add(session.file)
         return files
 
 
 def _check(session: Session, sent: Sent) -> None:
     """Refuse a chunk that does not fit."""
-    if sent.first > session.persisted:
+    if sent.first > session.told:
         raise invalid(
             "Invalid request.  According to the Content-Range header, the upload offset is "
             f"{sent.first} byte(s), which exceeds already uploaded size of "
-            f"{session.persisted} byte(s).",
+            f"{session.told} byte(s).",
             "badRequest",
         )
     total = sent.total if session.total is None else session.total
@@ -238,11 +235,3 @@ def _persist(session: Session, turn: int, descriptor: int, view: memoryview) -> 
         if session.crc is not None:
             session.crc = checksums.extend(session.crc, view)
         session.persisted += len(view)
-
-
-def _cut(session: Session, turn: int) -> None:
-    """Keep a multiple of 256 KiB of what came."""
-    with session.lock:
-        if session.turn == turn and session.persisted % QUANTUM:
-            session.persisted -= session.persisted % QUANTUM
-            session.crc = None
