@@ -1,14 +1,15 @@
 """Name the steps that a worker can be asked for, and what it answers.
 
 A step is the smallest thing that is done, or lost, as a whole. Steps carry all they need, so that
-workers keep no state; each may be done again, by another worker, after a crash at any point.
+workers keep no state; each may be done again, by another worker, after a crash at any point. A
+session may be a secret: the text of no step shows it, nor that of an answer.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uploader import checksum
@@ -120,7 +121,7 @@ class Reconcile(_Small):
     """Ask the store which parts it has, when a session is taken up again."""
 
     name: str
-    session: str
+    session: str = field(repr=False)
     recorded: list[SentPart]
 
     def perform(self, store: ObjectStore) -> list[SentPart]:
@@ -133,7 +134,7 @@ class PutPart:
     """Send one part."""
 
     name: str
-    session: str
+    session: str = field(repr=False)
     part: Part
     body: Body
 
@@ -152,7 +153,7 @@ class Complete(_Small):
     """Make the object of all parts visible."""
 
     name: str
-    session: str
+    session: str = field(repr=False)
     parts: list[SentPart]
     mode: PutMode
     meta: ObjectMeta
@@ -172,7 +173,7 @@ class Tidy(_Small):
     """Remove what an upload that will not be completed may have left at the store."""
 
     name: str
-    session: str | None
+    session: str | None = field(repr=False)
     upload_id: str
 
     def perform(self, store: ObjectStore) -> None:
@@ -235,7 +236,7 @@ class Failure:
 class Answer:
     """What became of a step: its value, or why there is none."""
 
-    value: Any = None
+    value: Any = field(default=None, repr=False)  #: of `Begin` a session
     failure: Failure | None = None
     untried: bool = False  #: it was one of a batch, whose rest had to be left
     seconds: float = 0.0  #: that the worker was busy

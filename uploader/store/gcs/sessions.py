@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ _RANGE = re.compile(r"bytes=0-(\d+)")
 class Session:
     """An open session, as the spool remembers it."""
 
-    uri: str  #: a secret
+    uri: str = field(repr=False)  #: a secret
     size: int  #: bytes of the whole
 
     def __str__(self) -> str:
@@ -137,14 +138,12 @@ def complete(bucket: Bucket, key: str, session: Session, whole: Body) -> Any:
 
 
 def cancel(bucket: Bucket, key: str, session: Session) -> None:
-    """End a session; one that is gone is success, and where none can be ended it ends by itself."""
-    try:
+    """End a session; one that is gone is success, or that has come to its end by making its object.
+
+    Where none can be ended it ends by itself.
+    """
+    with suppress(SessionLostError, PermanentError):
         bucket.cancel(session.uri, key)
-    except SessionLostError:
-        return
-    except PermanentError as error:
-        if status_of(error) != HTTPStatus.NOT_IMPLEMENTED:
-            raise
 
 
 def _persisted(said: Answer, session: Session) -> int:
