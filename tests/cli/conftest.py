@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,10 +10,11 @@ from tests.cli.shell import Shell
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.cli.s3_shell import S3Shell
+    from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell
     from tests.servers.s3_server import S3Server
+    from tests.servers.strict_gcs.running import StrictGcs
 
 
 @pytest.fixture
@@ -30,11 +31,53 @@ def seaweed_bucket(seaweed: S3Server) -> str:
     return seaweed.make_bucket()
 
 
+@pytest.fixture(scope="session")
+def strict_bucket(strict_gcs: StrictGcs) -> str:
+    """The same at the strict GCS server."""
+    return strict_gcs.make_bucket()
+
+
+@pytest.fixture(scope="session", params=["s3", "gs"])
+def shell_in(request: pytest.FixtureRequest) -> Callable[[pathlib.Path], BucketShell]:
+    """What makes shells in folders, once for each kind of bucket."""
+    from tests.cli.bucket_shell import GcsShell, S3Shell
+
+    if request.param == "s3":
+        s3: tuple[S3Server, str] = _both(request, "seaweed", "seaweed_bucket")
+        return lambda folder: S3Shell(folder, *s3)
+    gcs: tuple[StrictGcs, str] = _both(request, "strict_gcs", "strict_bucket")
+    return lambda folder: GcsShell(folder, *gcs)
+
+
+@pytest.fixture
+def there(
+    tmp_path: pathlib.Path, shell_in: Callable[[pathlib.Path], BucketShell]
+) -> Iterator[BucketShell]:
+    """Commands and a spool below a temporary folder, a destination in a bucket of each kind."""
+    shell = shell_in(tmp_path)
+    yield shell
+    shell.end()
+
+
 @pytest.fixture
 def s3(tmp_path: pathlib.Path, seaweed: S3Server, seaweed_bucket: str) -> Iterator[S3Shell]:
     """Commands and a spool below a temporary folder, a destination at SeaweedFS."""
-    from tests.cli.s3_shell import S3Shell  # boto3: not in every run of one test
+    from tests.cli.bucket_shell import S3Shell
 
     shell = S3Shell(tmp_path, seaweed, seaweed_bucket)
     yield shell
     shell.end()
+
+
+@pytest.fixture
+def gcs(tmp_path: pathlib.Path, strict_gcs: StrictGcs, strict_bucket: str) -> Iterator[GcsShell]:
+    """Commands and a spool below a temporary folder, a destination at the strict GCS server."""
+    from tests.cli.bucket_shell import GcsShell
+
+    shell = GcsShell(tmp_path, strict_gcs, strict_bucket)
+    yield shell
+    shell.end()
+
+
+def _both(request: pytest.FixtureRequest, server: str, bucket: str) -> tuple[Any, str]:
+    return request.getfixturevalue(server), request.getfixturevalue(bucket)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.cli.bucket_shell import S3Shell, nobody_listens
 from tests.cli.careless import careless_running
-from tests.cli.s3_shell import S3Shell, nobody_listens
 from tests.cli.shell import Shell
 from tests.servers.faults import Answer, first
 from tests.servers.proxy import FaultProxy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.s3_shell import nobody_listens
+from tests.cli.bucket_shell import nobody_listens
 from tests.cli.shell import Shell
 from uploader import Spool
 from uploader.place import Place
