@@ -13,12 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import backlog, blocking, drain, idle, imports, resume, s3, start
+from tests.bench import backlog, blocking, drain, gcs, idle, imports, resume, s3, start, uploads
 from tests.bench.seeding import NAME_NUMBERS
 from uploader.spool.layout import file_system_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.bench.measure import Result
 
@@ -31,7 +31,10 @@ def main() -> int:
         from tests.bench import picture
 
         return picture.main(sys.argv[2:])
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if wrong := _unknown(arguments):
+        parser.error(wrong)
     names = [arguments.benchmark] if arguments.benchmark else list(BENCHMARKS)
     machine = _machine(arguments.dir)
     if not arguments.json:
@@ -85,15 +88,38 @@ def _drain(folder: Path, arguments: argparse.Namespace) -> Result:
 
 
 def _s3(folder: Path, arguments: argparse.Namespace) -> Result:
-    chosen = s3.Chosen(
-        arguments.server or s3.DEFAULT,
-        arguments.case or s3.SETS,
-        arguments.peer or (*s3.USUAL, *arguments.extra),
-        arguments.rounds or s3.ROUNDS,
+    usual = (*s3.USUAL, *arguments.extra)
+    return s3.run(folder, _chosen(arguments, s3.DEFAULT, s3.SETS, usual))
+
+
+def _gcs(folder: Path, arguments: argparse.Namespace) -> Result:
+    return gcs.run(folder, _chosen(arguments, gcs.DEFAULT, gcs.SETS, gcs.PEERS))
+
+
+def _unknown(arguments: argparse.Namespace) -> str | None:
+    """Say what was named that the benchmark of one of the two services does not have."""
+    module = {"s3": s3, "gcs": gcs}.get(arguments.benchmark)
+    if module:
+        for name in [*(arguments.server or ()), *(arguments.peer or ())]:
+            if name not in (*module.SERVERS, *module.PEERS):
+                return f"{name} is not of {arguments.benchmark}"
+    return None
+
+
+def _chosen(
+    arguments: argparse.Namespace,
+    servers: Sequence[str],
+    cases: Sequence[tuple[int, int]],
+    usual: Sequence[str],
+) -> uploads.Chosen:
+    return uploads.Chosen(
+        arguments.server or servers,
+        arguments.case or cases,
+        arguments.peer or usual,
+        arguments.rounds or uploads.ROUNDS,
         arguments.workers,
         arguments.share,
     )
-    return s3.run(folder, chosen)
 
 
 BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
@@ -105,6 +131,7 @@ BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "resume": _resume,
     "drain": _drain,
     "s3": _s3,
+    "gcs": _gcs,
 }
 
 
@@ -122,13 +149,14 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("backlog")
     group.add_argument("--rows", type=int, default=1_000_000, help="pending rows (1000000)")
     group.add_argument("--names", choices=NAME_NUMBERS, default="ascending")
-    group = parser.add_argument_group("drain, s3")
+    group = parser.add_argument_group("drain, s3, gcs")
     group.add_argument("--workers", type=int, default=4)
     group.add_argument("--share", type=float, default=1.0, help="of the files, for a quick look")
-    group = parser.add_argument_group("s3; each of these may be repeated")
-    group.add_argument("--server", choices=s3.SERVERS, action="append", help="default: both")
+    group = parser.add_argument_group("s3, gcs; each of these may be repeated")
+    servers, names = {**s3.SERVERS, **gcs.SERVERS}, (*s3.PEERS, *gcs.PEERS)
+    group.add_argument("--server", choices=servers, action="append", help="strict: gcs only")
     group.add_argument("--case", type=_case, action="append", help="as 2000x64K")
-    group.add_argument("--peer", choices=s3.PEERS, action="append", help="default: the usual ones")
+    group.add_argument("--peer", choices=names, action="append", help="default: the usual ones")
     large = [name for name in s3.PEERS if name not in s3.USUAL]
     group.add_argument(
         "--with", choices=large, action="append", default=[], dest="extra", help="beside these"

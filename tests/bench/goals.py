@@ -56,16 +56,26 @@ GOALS = (
 )
 
 
-def targets(server: str, case: tuple[int, int], series: Sequence[Series]) -> Iterator[Target]:
+#: None was asked for.
+GCS: tuple[Goal, ...] = ()
+
+
+def targets(
+    server: str,
+    case: tuple[int, int],
+    series: Sequence[Series],
+    of: Sequence[Goal] = GOALS,
+) -> Iterator[Target]:
     """Yield what came of the goals of a case whose first series is ours.
 
     Args:
         server: where it was.
         case: files and bytes of each, in full: a share of it has the same goals.
         series: of this case, all by the same rounds.
+        of: the goals.
     """
     ours, *peers = series
-    for goal in GOALS:
+    for goal in of:
         if goal.case == case and server in goal.servers:
             target = goal.target(ours.case, ours, peers)
             if target:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Variables of this machine's that must not act.
-SETTINGS = ("AWS_", "RCLONE_", "S3_", "UPLOADER_", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+SETTINGS = (
+    "AWS_", "RCLONE_", "S3_", "GOOGLE_", "STORAGE_", "CLOUDSDK_", "REQUESTS_", "CURL_",
+    "UPLOADER_", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX",
+)  # fmt: skip
 
 UPLOADER = str(Path(sys.executable).with_name("uploader"))
 

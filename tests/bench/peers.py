@@ -3,7 +3,7 @@
 - Programs are started directly, not by the Python scripts that their packages put before them.
 - Flags: rclone once as it comes, and once with those that made it fastest here (more transfers and
   parts at once, larger parts, no HEAD after each file); all others as they come.
-- boto3 is the one that the uploader itself uses.
+- boto3 and google-cloud-storage are those that the uploader itself uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import by_composer, by_library
+from tests.bench import by_composer, by_google, by_library
 from tests.bench.environments import Environment
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class Tool:
     command: Callable[[Job], list[str]]
     environment: Environment | None = None  #: None: our own
     large: bool = False  #: takes GiB to install: only for who asks for it
+    single: bool | None = None  #: makes sense for one file only; False: for several only
+
+    def suits(self, files: int) -> bool:
+        """Tell whether to upload so many files makes sense."""
+        return self.single is None or self.single == (files == 1)
 
 
 def install(tools: list[Tool]) -> tuple[list[Tool], dict[str, str]]:
@@ -109,6 +114,14 @@ def _by_library(python: str, way: str) -> Callable[[Job], list[str]]:
     return command
 
 
+def _by_google(way: str) -> Callable[[Job], list[str]]:
+    def command(job: Job) -> list[str]:
+        told = [str(job.folder), job.endpoint, job.bucket, job.prefix]
+        return [sys.executable, by_google.__file__, way, *told]
+
+    return command
+
+
 def _composer(job: Job) -> list[str]:
     python = str(_COMPOSER.program("python"))
     return [python, by_composer.__file__, str(job.folder), job.bucket, job.prefix]
@@ -125,4 +138,13 @@ TOOLS = [
     ),
     Tool("aws-cli", "aws s3 cp", _aws, _AWSCLI),
     Tool("composer", "Composer's uploader", _composer, _COMPOSER, large=True),
+]
+
+#: All by google-cloud-storage.
+GCS_TOOLS = [
+    Tool("from-filename", "upload_from_filename", _by_google("one-by-one")),
+    Tool("from-filename-4-threads", "the same, 4 threads", _by_google("threads"), single=False),
+    Tool("many-4-processes", "upload_many", _by_google("many-processes"), single=False),
+    Tool("many-4-threads", "upload_many, threads", _by_google("many-threads"), single=False),
+    Tool("chunks-4-processes", "upload_chunks_concurrently", _by_google("chunks"), single=True),
 ]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from tests.bench import s3
+from tests.bench import uploads
 from tests.bench.peers import TOOLS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ TITLE = "Uploading to S3: a crash-safe spool's drain, and tools that keep no rec
 
 OURS, THEIRS, TEXT, FAINT = "#d9480f", "#adb5bd", "#212529", "#6c757d"
 
-TITLES = {s3.OURS: "uploader drain", **{tool.name: tool.title for tool in TOOLS}}
+TITLES = {uploads.OURS: "uploader drain", **{tool.name: tool.title for tool in TOOLS}}
 
 
 class Chart(NamedTuple):
@@ -115,7 +115,7 @@ class Sheet:
         axes.set_xlim(0, ROOM * longest)
         self._write(self._left(column), self._top(row) - 0.19, title, color=FAINT)
         for line, name in enumerate(self._names):
-            ours = name == s3.OURS
+            ours = name == uploads.OURS
             how: Any = {"color": OURS if ours else TEXT, "weight": "bold" if ours else "normal"}
             if column == 0:
                 y = self._top(row) + (line + 0.5) * LINE

@@ -1,9 +1,10 @@
-"""Starts what the benchmark uploads to: a real S3 server in memory, and a sink that only answers.
+"""Starts what the benchmark uploads to: real servers in memory, and a sink that only answers.
 
 - `seaweed` is SeaweedFS with its files in memory (a tmpfs), so that no disk is shared between it
   and whom it serves.
+- `strict` is the strict server of GCS's API that the tests use, with its files in memory too.
 - `sink` is a small program in C that answers by TLS and throws bodies away. What is left of the
-  time is the client's. `sink-http` is the same without TLS.
+  time is the client's. `sink-http` is the same without TLS. It speaks S3 and GCS's JSON API.
 - Processes on the same cores, all of them: what a server takes, its clients do not have.
 """
 
@@ -17,16 +18,20 @@ import tempfile
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.servers.certificates import make_certificates
+from tests.servers.gcs_server import GcsServer
 from tests.servers.leash import LeashedProcess, free_ports, start_again_if_taken
 from tests.servers.s3_server import S3Server
 from tests.servers.seaweed import seaweed_running
+from tests.servers.strict_gcs.running import strict_gcs_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+S = TypeVar("S", S3Server, GcsServer)
 
 MEMORY = Path("/dev/shm")  #: a tmpfs on any Linux; small in some containers
 ROOM = 5 << 30  #: bytes: an object of 2 GiB, and what is not yet reclaimed of the one before
@@ -47,7 +52,7 @@ class CannotCompileError(Exception):
 
 
 def environment(server: S3Server) -> dict[str, str]:
-    """Return all variables by which clients of any make find a server, and trust it."""
+    """Return all variables by which clients of any make find a server of S3, and trust it."""
     found = {**server.environment(), "AWS_ENDPOINT_URL": server.endpoint}
     if server.ca_bundle:
         # AWS's own SDKs read the first, OpenSSL, Go's and Rust's libraries the second.
@@ -61,6 +66,7 @@ def described(name: str) -> str:
     return {
         "sink": "sink: answers by TLS 1.3 (AES-128-GCM), and throws bodies away",
         "sink-http": "sink-http: the same without TLS",
+        "strict": f"strict: a server of the tests' own, in Python, {_where()}; the limit itself",
         "seaweed": f"seaweed: SeaweedFS, its files {_where()}; often the limit itself",
     }[name]
 
@@ -77,37 +83,44 @@ def _has_memory() -> bool:
 
 @contextmanager
 def _seaweed(folder: Path) -> Iterator[S3Server]:
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="uploader-bench-", dir=MEMORY if _has_memory() else folder.parent
-        ) as room,
-        seaweed_running(Path(room) / "server") as servers,
-    ):
+    with _room(folder) as room, seaweed_running(room / "server") as servers:
         yield servers.http
 
 
 @contextmanager
-def _sink(folder: Path, *, tls: bool) -> Iterator[S3Server]:
+def _strict(folder: Path) -> Iterator[GcsServer]:
+    folder.mkdir()
+    with _room(folder) as room, strict_gcs_running(room / "server") as process:
+        yield process.server
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[Path]:
+    where = MEMORY if _has_memory() else folder.parent
+    with tempfile.TemporaryDirectory(prefix="uploader-bench-", dir=where) as room:
+        yield Path(room)
+
+
+@contextmanager
+def _sink(make: Callable[[str, Path | None], S], folder: Path, *, tls: bool) -> Iterator[S]:
     folder.mkdir()
     program = compiled()
-    process, server = start_again_if_taken(lambda: _start_sink(program, folder, tls=tls))
+    process, server = start_again_if_taken(lambda: _start_sink(program, make, folder, tls=tls))
     try:
         yield server
     finally:
         process.kill()
 
 
-def _start_sink(program: Path, folder: Path, *, tls: bool) -> tuple[LeashedProcess, S3Server]:
+def _start_sink(
+    program: Path, make: Callable[[str, Path | None], S], folder: Path, *, tls: bool
+) -> tuple[LeashedProcess, S]:
     (port,) = free_ports(1)
     made = make_certificates(folder) if tls else None
-    server = S3Server(
-        f"http{'s' * tls}://127.0.0.1:{port}",
-        "benchmark",
-        "not looked at",
-        made.authority if made else None,
-    )
-    shown = [str(made.chain), str(made.key)] if made else []
-    command = [str(program), str(port), *shown]
+    server = make(f"http{'s' * tls}://127.0.0.1:{port}", made.authority if made else None)
+    command = [str(program), str(port)]
+    if made:
+        command += [str(made.chain), str(made.key)]
     process = LeashedProcess(command, folder, {})
     try:
         process.wait_until(server.answers)
@@ -141,8 +154,23 @@ def compiled() -> Path:
     return program
 
 
+def _s3(endpoint: str, ca_bundle: Path | None) -> S3Server:
+    return S3Server(endpoint, "benchmark", "not looked at", ca_bundle)
+
+
+def _gcs(endpoint: str, ca_bundle: Path | None) -> GcsServer:
+    return GcsServer(endpoint, ca_bundle=ca_bundle)
+
+
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[S3Server]]] = {
-    "sink": partial(_sink, tls=True),
-    "sink-http": partial(_sink, tls=False),
+    "sink": partial(_sink, _s3, tls=True),
+    "sink-http": partial(_sink, _s3, tls=False),
     "seaweed": _seaweed,
+}
+
+#: The same for clients of Google Cloud Storage.
+GCS_SERVERS: dict[str, Callable[[Path], AbstractContextManager[GcsServer]]] = {
+    "sink": partial(_sink, _gcs, tls=True),
+    "sink-http": partial(_sink, _gcs, tls=False),
+    "strict": _strict,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-from tests.bench import picture, s3
+from tests.bench import picture, uploads
 
 MACHINE = {
     "cores": 2,
@@ -39,7 +39,10 @@ def _run(case: str, rates: dict[str, float]) -> dict[str, Any]:
 
 def test_it_is_drawn_of_what_the_benchmark_prints(tmp_path: Path) -> None:
     """Of several files too; as wide as it was meant."""
-    runs = [_run("sink: 2 x 64 KiB", {s3.OURS: 1.0}), _run("seaweed: 1 x 2 GiB", {s3.OURS: 1.0})]
+    runs = [
+        _run("sink: 2 x 64 KiB", {uploads.OURS: 1.0}),
+        _run("seaweed: 1 x 2 GiB", {uploads.OURS: 1.0}),
+    ]
     files = [tmp_path / f"{number}.json" for number in range(len(runs))]
     for file, run in zip(files, runs, strict=True):
         file.write_text(json.dumps(run))
@@ -50,7 +53,7 @@ def test_it_is_drawn_of_what_the_benchmark_prints(tmp_path: Path) -> None:
 
 def test_everybody_has_a_bar_as_long_as_measured() -> None:
     """Files a second of small ones, MiB a second of others; ours stands out."""
-    rates = {s3.OURS: 2.0, "s5cmd": 1.0}
+    rates = {uploads.OURS: 2.0, "s5cmd": 1.0}
     small, *_ = _bars([_run("sink: 2 x 64 KiB", rates)])
     large, *_ = _bars([_run("sink: 1 x 2 GiB", rates)])
     assert [bar.get_width() for bar in small] == [2.0, 1.0]
@@ -60,7 +63,7 @@ def test_everybody_has_a_bar_as_long_as_measured() -> None:
 
 def test_a_cost_far_above_most_is_cut_and_says_so() -> None:
     """Or the others could not be compared; nobody's speed is cut."""
-    rates = {s3.OURS: 1.0, "s5cmd": 2.0, "composer": 400.0}
+    rates = {uploads.OURS: 1.0, "s5cmd": 2.0, "composer": 400.0}
     speed, cpu = picture.sheet_of([_run("sink: 2 x 64 KiB", rates)]).figure.axes
     bars: list[Any] = [*speed.patches, *cpu.patches]
     assert [bar.get_width() for bar in bars] == [1.0, 2.0, 400.0, 3.0, 6.0, 6.0 * picture.CUT]
@@ -71,8 +74,8 @@ def test_a_cost_far_above_most_is_cut_and_says_so() -> None:
 def test_who_had_no_turn_keeps_his_line_empty() -> None:
     """So that a name stands for the same line in every chart."""
     runs = [
-        _run("sink: 2 x 64 KiB", {s3.OURS: 1.0, "s5cmd": 1.0, "obstore": 1.0}),
-        _run("sink: 1 x 2 GiB", {s3.OURS: 1.0, "obstore": 1.0}),
+        _run("sink: 2 x 64 KiB", {uploads.OURS: 1.0, "s5cmd": 1.0, "obstore": 1.0}),
+        _run("sink: 1 x 2 GiB", {uploads.OURS: 1.0, "obstore": 1.0}),
     ]
     _, large, *_ = _bars(runs)
     assert [bar.get_y() + bar.get_height() / 2 for bar in large] == [0, 2]

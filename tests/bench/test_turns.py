@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import peers, s3
+from tests.bench import gcs, peers, s3, uploads
 from tests.bench.environments import Environment
 from tests.bench.measure import Peer, take_turns
 from tests.bench.metering import CommandFailedError, Cost
@@ -62,12 +62,27 @@ def test_only_what_arrived_is_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     boto3 = next(tool for tool in peers.TOOLS if tool.name == "boto3-4-processes")
     idle = Tool("idle", "", lambda job: ["/bin/echo", "uploaded", str(job.folder)])
     monkeypatch.setattr(peers, "TOOLS", [boto3, idle])
-    chosen = s3.Chosen(["sink"], [(3, 1000)], ["boto3-4-processes", "idle"], 1, workers=1)
+    chosen = uploads.Chosen(["sink"], [(3, 1000)], ["boto3-4-processes", "idle"], 1, workers=1)
     result = s3.run(tmp_path, chosen)
     assert [one.name for one in result.series] == ["uploader", "boto3-4-processes"]
     assert all(one.rates["files_per_second"] > 0 for one in result.series)
     (why,) = result.absent.values()
     assert why.startswith("0 objects of 0 bytes arrived, after: /bin/echo")
+
+
+@pytest.mark.slow
+def test_google_cloud_storage_is_measured_beside_its_library(tmp_path: Path) -> None:
+    """From end to end: several files, and one, for which there is another way."""
+    ways = ["many-4-threads", "chunks-4-processes"]
+    chosen = uploads.Chosen(["sink"], [(3, 1000), (1, 40 << 20)], ways, 1, workers=1)
+    result = gcs.run(tmp_path, chosen)
+    assert [(one.name, one.rates["files_per_second"] > 0) for one in result.series] == [
+        ("uploader", True),
+        ("many-4-threads", True),
+        ("uploader", True),
+        ("chunks-4-processes", True),
+    ]
+    assert result.absent == {}
 
 
 def _without_pip(command: list[str], **_: object) -> None:

@@ -156,11 +156,15 @@ bool take_body(struct connection *peer, struct request *request)
     request->size = 0;
     request->whole = true;
     clear(&request->body);
+    begin_pace(peer);
     if (found(&request->headers, "expect") && peer->from == peer->to) {
         static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
         if (!give(peer, go, sizeof go - 1))
             return false;
     }
+    const char *type = found(&request->query, "uploadType");
+    if (request->google && type && !strcmp(type, "multipart"))
+        return !source.chunked && take_related(peer, request, source.left);
     if (!coding || !starts(coding, "aws-chunked"))
         return take_all(&source, request);
     if (!take_chunks_of_aws(&source, request))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static const struct {
     int status;
@@ -15,6 +16,7 @@ static const struct {
     {200, "OK"},          {204, "No Content"},          {206, "Partial Content"},
     {400, "Bad Request"}, {404, "Not Found"},           {409, "Conflict"},
     {416, "Range Not Satisfiable"}, {412, "Precondition Failed"}, {501, "Not Implemented"},
+    {308, "Resume Incomplete"},     {499, "Client Closed Request"},
 };
 
 const char *found(const struct pairs *pairs, const char *name)
@@ -87,6 +89,14 @@ static bool parse_query(char *text, struct pairs *query)
     return true;
 }
 
+/* They take the names of four buckets away from S3's clients here. */
+static bool is_googles(const char *path)
+{
+    const char *rest = strstr(path, GOOGLE_PATH);
+    bool leads = rest == path || (rest && (starts(path, "upload/") || starts(path, "download/")));
+    return leads || !strcmp(path, "token");
+}
+
 static bool parse(struct request *request)
 {
     char *headers = strchr(request->head, '\n'), *line = request->head;
@@ -96,6 +106,9 @@ static bool parse(struct request *request)
     if (!line || *target != '/')
         return false;
     char *path = strsep(&target, "?") + 1;
+    request->google = is_googles(path) ? path : NULL;
+    if (request->google)
+        path += strlen(path);
     request->bucket = strsep(&path, "/");
     request->key = path ? path : request->bucket + strlen(request->bucket);
     decode_percent(request->key, false);
@@ -139,6 +152,7 @@ void serve(struct connection *peer)
     struct answer answer = {0};
     struct text out = {0};
     bool goes_on = true;
+    request->encrypted = peer->tls;
     while (goes_on && take_head(peer, request->head)) {
         if (!parse(request) || !take_body(peer, request))
             break;
@@ -148,9 +162,12 @@ void serve(struct connection *peer)
         answer.status = 200;
         answer.length = -1;
         answer_to(request, &answer);
+        if (line.wait)
+            usleep(line.wait);
         goes_on = send_answer(peer, &answer, &out) && !(wish && !strcasecmp(wish, "close"));
     }
     let_go(&request->body);
+    let_go(&request->document);
     let_go(&answer.headers);
     let_go(&answer.body);
     let_go(&out);

@@ -1,10 +1,15 @@
-/* Reads requests and throws their bodies away: an S3 endpoint that costs as little as it can.
+/* Reads requests and throws their bodies away: an endpoint of S3, and of Google
+ * Cloud Storage, that costs as little as it can.
  *
- * - It answers as S3 does, from names and sizes: lists, conditions, checksums and parts are true, and
+ * - It answers as they do, from names and sizes: lists, conditions, checksums and parts are true, and
  *   what is tried with a few bytes is checked and can be read again. Signatures are not looked at.
  * - A thread for each connection: an upload is read wherever a core is free.
+ * - It may be as slow as a line: so many bytes per second of bodies on each connection, and so many
+ *   milliseconds before each answer.
  *
- *     sink PORT [CHAIN KEY]    on 127.0.0.1, until killed; by TLS with a certificate
+ *     sink [-r BYTES] [-w MILLISECONDS] PORT [CHAIN KEY]
+ *
+ * on 127.0.0.1, until killed; by TLS with a certificate.
  */
 
 #include "sink.h"
@@ -19,9 +24,11 @@
 #include <unistd.h>
 
 #define WAITING 512         /* connections to be accepted: s5cmd opens 256 at once */
+#define BUFFERED (256 << 10) /* bytes that a slow line has under way */
 #define STACK (256UL << 10) /* bytes of a thread's; a handshake needs most of it */
 
 static SSL_CTX *tls;
+struct line line;
 
 static void *talk(void *given)
 {
@@ -48,6 +55,8 @@ static int listen_on(int port)
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (line.rate) /* else the kernel takes what the line has not carried yet */
+        setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &(int){BUFFERED}, sizeof(int));
     if (bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, WAITING)) {
         perror("sink"); /* "Address already in use" is looked for */
         exit(1);
@@ -57,15 +66,24 @@ static int listen_on(int port)
 
 int main(int count, char **given)
 {
-    if (count != 2 && count != 4) {
-        fprintf(stderr, "sink PORT [CHAIN KEY]\n");
+    for (int option; (option = getopt(count, given, "r:w:")) != -1;)
+        if (option == 'r')
+            line.rate = atoll(optarg);
+        else if (option == 'w')
+            line.wait = atol(optarg) * 1000;
+        else
+            return 2;
+    count -= optind;
+    given += optind;
+    if (count != 1 && count != 3) {
+        fprintf(stderr, "sink [-r BYTES] [-w MILLISECONDS] PORT [CHAIN KEY]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     make_crc32c();
-    if (count == 4 && !(tls = tls_of(given[2], given[3])))
+    if (count == 3 && !(tls = tls_of(given[1], given[2])))
         return 1;
-    int listener = listen_on(atoi(given[1]));
+    int listener = listen_on(atoi(given[0]));
     pthread_attr_t how;
     pthread_attr_init(&how);
     pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);

@@ -55,6 +55,7 @@ void free_object(struct object *object)
     free(object->entry.name);
     free(object->told);
     free(object->content);
+    free(object->metadata);
     free(object);
 }
 
@@ -71,12 +72,41 @@ void free_upload(struct upload *upload)
     free(upload);
 }
 
+void free_session(struct session *session)
+{
+    free(session->entry.name);
+    free(session->document);
+    free(session->condition);
+    free(session);
+}
+
 void free_bucket(struct bucket *bucket)
 {
     for (size_t i = 0; i < bucket->uploads.count; i++)
         free_upload((struct upload *)bucket->uploads.at[i]);
+    for (size_t i = 0; i < bucket->sessions.count; i++)
+        free_session((struct session *)bucket->sessions.at[i]);
     free(bucket->uploads.at);
+    free(bucket->sessions.at);
     free(bucket->objects.at);
     free(bucket->entry.name);
     free(bucket);
+}
+
+struct bucket *add_bucket(struct table *buckets, const char *name)
+{
+    struct bucket *bucket = allocated(sizeof *bucket);
+    bucket->entry.name = copy_of(name);
+    insert(buckets, bucket);
+    return bucket;
+}
+
+void put_in(struct bucket *bucket, struct object *object)
+{
+    struct object *there = look_up(&bucket->objects, object->entry.name);
+    if (there) {
+        take_out(&bucket->objects, there->entry.name);
+        free_object(there);
+    }
+    insert(&bucket->objects, object);
 }

@@ -76,7 +76,7 @@ void add_told(struct text *lines, const struct request *request, bool metadata)
     for (int i = 0; i < request->headers.count; i++) {
         const char *name = request->headers.at[i].name;
         bool checksum = starts(name, "x-amz-checksum-") && strcmp(name, "x-amz-checksum-algorithm");
-        if (checksum || (metadata && starts(name, "x-amz-meta-")))
+        if (checksum || (metadata && starts(name, "x-amz-meta-")) || !strcmp(name, "x-goog-hash"))
             add(lines, "%s: %s\r\n", name, request->headers.at[i].value);
     }
 }
@@ -146,16 +146,6 @@ bool condition_holds(const struct request *request, const struct object *there,
 
 /* -- objects ---------------------------------------------------------------------------------- */
 
-static void put_in(struct bucket *bucket, struct object *object)
-{
-    struct object *there = look_up(&bucket->objects, object->entry.name);
-    if (there) {
-        take_out(&bucket->objects, there->entry.name);
-        free_object(there);
-    }
-    insert(&bucket->objects, object);
-}
-
 static void put(const struct request *request, struct bucket *bucket, struct answer *answer)
 {
     if (!condition_holds(request, look_up(&bucket->objects, request->key), answer))
@@ -193,8 +183,8 @@ static void copy(const struct request *request, struct bucket *bucket, struct an
     free(source);
 }
 
-static void add_content(const struct request *request, const struct object *object,
-                        struct answer *answer)
+void add_content(const struct request *request, const struct object *object,
+                 struct answer *answer)
 {
     const char *range = found(&request->headers, "range");
     long long first = 0, last = object->size - 1;
@@ -272,11 +262,8 @@ static void of_object(const struct request *request, struct bucket *bucket, stru
 
 static void make_bucket(const struct request *request, struct answer *answer)
 {
-    if (!look_up(&buckets, request->bucket)) {
-        struct bucket *bucket = allocated(sizeof *bucket);
-        bucket->entry.name = copy_of(request->bucket);
-        insert(&buckets, bucket);
-    }
+    if (!look_up(&buckets, request->bucket))
+        add_bucket(&buckets, request->bucket);
     add(&answer->headers, "Location: /%s\r\n", request->bucket);
 }
 
@@ -332,7 +319,9 @@ void answer_to(const struct request *request, struct answer *answer)
     pthread_mutex_lock(&lock);
     struct bucket *bucket = look_up(&buckets, request->bucket);
     bool makes = !*request->key && !strcmp(request->method, "PUT") && only_asks(request, nothing);
-    if (!*request->bucket)
+    if (request->google)
+        answer_google(request, &buckets, answer);
+    else if (!*request->bucket)
         refuse(answer, 501, "NotImplemented");
     else if (makes)
         make_bucket(request, answer);

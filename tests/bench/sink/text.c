@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POLYNOMIAL 0x82f63b78u
+
 static unsigned crc_table[256];
 
 void *allocated(size_t size)
@@ -183,9 +185,35 @@ void make_crc32c(void)
     for (unsigned i = 0; i < 256; i++) {
         unsigned value = i;
         for (int bit = 0; bit < 8; bit++)
-            value = value >> 1 ^ (value & 1 ? 0x82f63b78u : 0);
+            value = value >> 1 ^ (value & 1 ? POLYNOMIAL : 0);
         crc_table[i] = value;
     }
+}
+
+/* A polynomial times another, modulo that one; bits in the order that the sum has. */
+static unsigned times(unsigned left, unsigned right)
+{
+    unsigned product = 0;
+    for (unsigned bit = 1u << 31; left; bit >>= 1) {
+        if (left & bit) {
+            product ^= right;
+            left ^= bit;
+        }
+        right = right >> 1 ^ (right & 1 ? POLYNOMIAL : 0);
+    }
+    return product;
+}
+
+/* To append a byte multiplies by x^8 (zlib's crc32_combine does the same for its own). */
+unsigned crc32c_joined(unsigned first, unsigned second, long long size)
+{
+    unsigned square = 1u << 23; /* x^8 */
+    for (; size; size >>= 1) {
+        if (size & 1)
+            first = times(square, first);
+        square = times(square, square);
+    }
+    return first ^ second;
 }
 
 unsigned crc32c_of(const void *bytes, size_t length)

@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define FIRST (8 << 10)      /* bytes asked for while a plain head is awaited: more copies bodies */
 #define WAKE (256 << 10)     /* bytes */
 #define LARGE (512 << 10)    /* bytes of a body still to come: far enough above WAKE and a record */
+#define EARLY 0.001          /* seconds that are worth to sleep */
 #define AT_ONCE (64LL << 20) /* bytes that one system call may throw away */
 
 static ssize_t receive(struct connection *peer, void *to, size_t most, int flags)
@@ -64,11 +66,34 @@ static void wake_after(struct connection *peer, int bytes)
     setsockopt(peer->socket, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
+void begin_pace(struct connection *peer)
+{
+    peer->received = 0;
+    if (line.rate)
+        clock_gettime(CLOCK_MONOTONIC, &peer->begun);
+}
+
+/* Sleeps until so many bytes could have come. */
+static void keep_pace(struct connection *peer, ssize_t came)
+{
+    struct timespec now;
+    if (!line.rate || came <= 0)
+        return;
+    peer->received += came;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double passed = now.tv_sec - peer->begun.tv_sec + (now.tv_nsec - peer->begun.tv_nsec) / 1e9;
+    double early = (double)peer->received / line.rate - passed;
+    if (early > EARLY)
+        usleep(early * 1e6);
+}
+
 static ssize_t throw_away(struct connection *peer, long long most)
 {
-    if (peer->records)
-        return skip_records(peer->records, most);
-    return receive(peer, NULL, most < AT_ONCE ? most : AT_ONCE, MSG_TRUNC);
+    long long limit = line.rate ? WAKE : AT_ONCE;
+    ssize_t gone = peer->records ? skip_records(peer->records, most)
+                                 : receive(peer, NULL, most < limit ? most : limit, MSG_TRUNC);
+    keep_pace(peer, gone);
+    return gone;
 }
 
 bool discard(struct connection *peer, long long length)
