@@ -65,7 +65,7 @@ _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
 _NO_PROJECT = re.compile(r"no user project", re.IGNORECASE)  #: its reason is but "required"
 
 _HINTS = {
-    "authError": "renew the credentials; the upload goes on by itself",
+    "authError": "renew the credentials: the upload goes on by itself",
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from uploader.checksum import crc32c
@@ -27,6 +28,7 @@ from uploader.store.gcs import sessions
 from uploader.store.gcs.errors import is_digest
 from uploader.store.gcs.resources import crc32c_in, info_of
 from uploader.store.gcs.sessions import MULTIPLE, Session
+from uploader.store.http.refused import status_of
 from uploader.store.names import FREE
 from uploader.store.probe import Finding, Probed, Verdict, refusal
 from uploader.store.trial import TEXT
@@ -126,12 +128,19 @@ class Probe:
 
     def _replace(self) -> Iterator[Finding]:
         right = self._tried(lambda: self._insert(self._key, self._generation(self._key)))
+        if right and status_of(right) == HTTPStatus.FORBIDDEN:
+            yield _not_allowed("guarded overwrite", right)
+            return
         wrong = self._refuses(lambda: self._insert(self._key, NEVER))
         self._can = replace(self._can, conditional_replace=wrong and not right)
         yield self._guarded("overwrite", self._can.conditional_replace, "put")
 
     def _delete(self) -> Iterator[Finding]:
-        done = self._refuses(lambda: self._bucket.delete(self._key, NEVER))
+        error = self._tried(lambda: self._bucket.delete(self._key, NEVER))
+        if error and status_of(error) == HTTPStatus.FORBIDDEN:
+            yield _not_allowed("guarded delete", error)
+            return
+        done = isinstance(error, ConflictError)
         self._can = replace(self._can, conditional_delete=done)
         if not done:
             self._tried(lambda: self._insert(self._key, None))  # it may be gone
@@ -190,8 +199,10 @@ class Probe:
 
     def _list(self) -> Iterator[Finding]:
         if error := self._tried(lambda: list(self._bucket.list(self._key, 1))):
+            self._can = replace(self._can, compose=False)  # its parts could not be found again
             advice = (
-                "uploader gc cannot find parts that were left: let the bucket's lifecycle do it"
+                "uploader gc and uploader verify need it, and a very large file goes through one "
+                "session"
             )
             yield Finding("list", WARNING, str(error), advice)
         else:
@@ -270,6 +281,15 @@ class Probe:
             f"guarded {what}", WARNING, f"{CONDITION} is not honoured",
             f"a {request} of a killed worker that is still under way may meet a newer version",
         )  # fmt: skip
+
+
+def _not_allowed(what: str, error: StoreError) -> Finding:
+    """Return the finding about what could not be tried: it counts as honoured, as all else is.
+
+    The permission may come later, and what was found out is remembered.
+    """
+    detail, _, advice = str(error).rpartition("; ")
+    return Finding(what, WARNING, detail, advice)
 
 
 def _passes(error: BaseException) -> bool:
