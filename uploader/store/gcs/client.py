@@ -53,8 +53,8 @@ class Sdk:
         self._what = place.url
         with classified_of_sdk("open", self._what):
             self._credentials = _credentials(options, endpoint)
-            self.session = self._session()
-            self.session.verify = certificates or True
+            self.session = AuthorizedSession(self._credentials, max_refresh_attempts=1)
+            _trust(self.session, certificates)
             self.session.configure_mtls_channel()
             client = storage.Client(
                 project=None,
@@ -71,7 +71,7 @@ class Sdk:
         self.trusted: str = certificates or DEFAULT_CA_BUNDLE_PATH
         self._refreshing = threading.Lock()  # threads may ask at once
         self._ask = Request(Session())
-        self._ask.session.verify = self.session.verify
+        _trust(self._ask.session, certificates)
 
     @property
     def goes_direct(self) -> bool:
@@ -96,12 +96,25 @@ class Sdk:
         self._client.close()
         self._ask.session.close()
 
-    def _session(self) -> AuthorizedSession:
-        session = AuthorizedSession(self._credentials, max_refresh_attempts=1)
-        adapter = HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, adapter)
-        return session
+
+class _Trusting(HTTPAdapter):
+    """Connections that are checked with certificates of ours.
+
+    Those of `REQUESTS_CA_BUNDLE` would go over what a session is told to verify with.
+    """
+
+    def __init__(self, certificates: str | None) -> None:
+        super().__init__(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS)
+        self._certificates = certificates
+
+    def send(self, *what: Any, **how: Any) -> Any:
+        """See `HTTPAdapter.send`."""
+        return super().send(*what, **how | {"verify": self._certificates or True})
+
+
+def _trust(session: Session, certificates: str | None) -> None:
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Trusting(certificates))
 
 
 def _credentials(options: Options, endpoint: str | None) -> Any:
