@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import base64
+import json
 import pathlib
 import socket
 import uuid
@@ -15,6 +16,7 @@ from tests.servers.services import PARTS, Bucket, GcsBucket, S3Bucket
 if TYPE_CHECKING:
     from tests.servers.gcs_server import GcsServer
     from tests.servers.s3_server import S3Server
+    from tests.servers.strict_gcs.running import StrictGcs
 
 
 class BucketShell(Shell, abc.ABC):
@@ -44,6 +46,11 @@ class BucketShell(Shell, abc.ABC):
     def url(self) -> str:
         """The destination."""
         return f"{self.scheme}://{self.bucket.name}/{self.prefix}"
+
+    @property
+    @abc.abstractmethod
+    def secrets(self) -> list[str]:
+        """What no command may show."""
 
     def init(self, *arguments: object, **environment: str) -> None:
         """Make the spool."""
@@ -104,6 +111,11 @@ class S3Shell(BucketShell):
     def __init__(self, folder: pathlib.Path, server: S3Server, bucket: str) -> None:
         super().__init__(folder, server, S3Bucket(bucket, server.client()))
 
+    @property
+    def secrets(self) -> list[str]:
+        """See `BucketShell.secrets`."""
+        return [self.server.secret_key]
+
     def occupy_object(self, name: str, content: bytes) -> None:
         """See `BucketShell.occupy_object`."""
         self._ask("put_object", name, Body=content)
@@ -132,6 +144,21 @@ class GcsShell(BucketShell):
 
     def __init__(self, folder: pathlib.Path, server: GcsServer, bucket: str) -> None:
         super().__init__(folder, server, GcsBucket(bucket, server.client()))
+        if server.token:
+            self.log_in(server.token)
+        if server.ca_bundle:
+            self.environment["REQUESTS_CA_BUNDLE"] = str(server.ca_bundle)
+
+    @property
+    def secrets(self) -> list[str]:
+        """See `BucketShell.secrets`."""
+        return [self.server.token] if self.server.token else []
+
+    def log_in(self, token: str) -> None:
+        """Write a credentials file that holds a token itself, in the form of a workforce's user."""
+        user = {"type": "external_account_authorized_user", "audience": "", "token": token}
+        path = self.file(json.dumps(user), "credentials.json")
+        self.environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(path)
 
     def occupy_object(self, name: str, content: bytes) -> None:
         """See `BucketShell.occupy_object`."""
@@ -153,6 +180,12 @@ class GcsShell(BucketShell):
 
     def _blob(self, name: str) -> Any:
         return self.bucket.client.bucket(self.bucket.name).blob(f"{self.prefix}/{name}")
+
+
+class StrictShell(GcsShell):
+    """At the strict server of the tests' own, which does as it is told."""
+
+    server: StrictGcs
 
 
 def nobody_listens() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable, Iterator
 
-    from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell
+    from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell, StrictShell
     from tests.servers.s3_server import S3Server
     from tests.servers.strict_gcs.running import StrictGcs
 
@@ -70,11 +71,33 @@ def s3(tmp_path: pathlib.Path, seaweed: S3Server, seaweed_bucket: str) -> Iterat
 
 
 @pytest.fixture
-def gcs(tmp_path: pathlib.Path, strict_gcs: StrictGcs, strict_bucket: str) -> Iterator[GcsShell]:
+def gcs(tmp_path: pathlib.Path, strict_gcs: StrictGcs, strict_bucket: str) -> Iterator[StrictShell]:
     """Commands and a spool below a temporary folder, a destination at the strict GCS server."""
+    from tests.cli.bucket_shell import StrictShell
+
+    shell = StrictShell(tmp_path, strict_gcs, strict_bucket)
+    yield shell
+    shell.end()
+
+
+@pytest.fixture(scope="module")
+def locked_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
+    """A strict GCS server by https that wants a token, as GCS itself does."""
+    from tests.servers.strict_gcs.running import strict_gcs_running
+
+    folder = tmp_path_factory.mktemp("locked_gcs")
+    with strict_gcs_running(
+        folder, token="a-token-of-" + secrets.token_hex(8), tls=True
+    ) as process:
+        yield process.server
+
+
+@pytest.fixture
+def locked(tmp_path: pathlib.Path, locked_gcs: StrictGcs) -> Iterator[GcsShell]:
+    """Commands and a spool below a temporary folder, a destination at that server."""
     from tests.cli.bucket_shell import GcsShell
 
-    shell = GcsShell(tmp_path, strict_gcs, strict_bucket)
+    shell = GcsShell(tmp_path, locked_gcs, locked_gcs.make_bucket())
     yield shell
     shell.end()
 
