@@ -123,7 +123,7 @@ def test_a_full_disk_is_exit_code_7_and_leaves_nothing_behind(shell: Shell) -> N
     ("content", "words"),
     [
         (b"garbage " * 1000, "not a database"),
-        (b"", "not a spool"),
+        (b"", "is gone, or empty"),
         (None, "malformed"),
     ],
     ids=["garbage", "empty", "truncated"],
