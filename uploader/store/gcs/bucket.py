@@ -287,7 +287,7 @@ class Bucket:
         """Return the document in an answer."""
         try:
             document = json.loads(said.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise TransientError(f"the answer about {self.url(key)} is no JSON object")

@@ -44,6 +44,7 @@ _BY_STATUS: dict[int, type[StoreError]] = {
     HTTPStatus.GONE: SessionLostError,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: EndOfObjectError,
 }
+MESSAGE, WORD = 1000, 100  #: characters of an answer that are kept: they are stored, and shown
 CANCELLED = 499  #: what the cancelling of a session is answered with: success
 
 #: What a role must be allowed, by operation; see "IAM permissions for JSON methods".
@@ -88,9 +89,9 @@ def refused(status: int, body: bytes, url: str = "") -> RefusedError:
         error = json.loads(body)["error"]
         message = str(error.get("message", ""))
         reason = str(error["errors"][0].get("reason", ""))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         message = message or body[:200].decode("utf-8", "replace").strip()
-    return RefusedError(status, reason, without_secrets(message, url))
+    return RefusedError(status, reason[:WORD], without_secrets(message, url)[:MESSAGE])
 
 
 def of_refusal(operation: str, what: str, error: RefusedError) -> StoreError:

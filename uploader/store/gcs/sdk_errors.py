@@ -27,7 +27,7 @@ NO_CREDENTIALS = (
 def classified_of_sdk(operation: str, what: str) -> Iterator[None]:
     """Turn whatever a call of the SDK can raise into a `StoreError`; see `classified`."""
     try:
-        with classified(operation, what, of_refusal):
+        with classified(operation, what, of_refusal), _without_secrets(operation, what):
             yield
     except (GoogleAPICallError, InvalidResponse) as error:
         cause = _refused(error)
@@ -39,12 +39,19 @@ def classified_of_sdk(operation: str, what: str) -> Iterator[None]:
             raise on_the_way("authorisation", what, error) from error
         msg = f"no usable credentials for {what}: {_said(error)}; {NO_CREDENTIALS}"
         raise AuthError(msg) from None  # a traceback would show what `_said` leaves out
-    except requests.exceptions.RequestException as error:
-        told = ConnectionError(without_secrets(str(error)))
-        raise on_the_way(operation, what, told) from None  # a traceback would show the session
     except ValueError as error:  # of settings that do not go together
         msg = f"cannot {operation} {what}: {error}"
         raise PermanentError(msg) from error
+
+
+@contextmanager
+def _without_secrets(operation: str, what: str) -> Iterator[None]:
+    """Classify what `requests` raises before others see it as the `OSError` that it is, too."""
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        told = ConnectionError(without_secrets(str(error)))
+        raise on_the_way(operation, what, told) from None  # a traceback would show the session
 
 
 def _said(error: auth.GoogleAuthError) -> str:
