@@ -100,7 +100,7 @@ def test_status_of_a_drained_spool_names_the_bucket(uploaded: Uploaded) -> None:
 
 def test_gc_removes_what_an_upload_in_parts_left(there: BucketShell) -> None:
     """Named, once it is old enough; a younger one may be somebody's at work."""
-    there.init()
+    there.spool().close()
     left = there.leave_unfinished()
     before = there.unfinished()
     assert before
@@ -115,7 +115,6 @@ def test_only_an_overwrite_replaces_an_object(there: BucketShell) -> None:
     """Without it: exit code 3, a dead letter that says why, and the object as it was."""
     there.occupy_object("mine", b"somebody else's")
     there.occupy_object("ours", b"somebody else's")
-    there.init()
     dead = there.put("mine", "new")
     replacing = there.put("ours", "new", overwrite=True)
     ended = there.run("drain", "--workers", 1)
@@ -128,7 +127,6 @@ def test_only_an_overwrite_replaces_an_object(there: BucketShell) -> None:
 
 def test_verify_tells_an_object_that_somebody_replaced_or_removed(there: BucketShell) -> None:
     """By the missing upload id, though size and name are the same; no byte is read for it."""
-    there.init()
     for name in ("kept", "replaced", "removed"):
         there.put(name, "abc")
     assert there.run("drain", "--workers", 1).returncode == 0

@@ -21,7 +21,6 @@ SIZE = 4 * PART + 100  #: bytes; what is not larger than 32 MiB goes whole
 
 def test_a_token_that_is_refused_makes_no_dead_letters(locked: GcsShell) -> None:
     """Exit code 5 and what to do; with the right one everything arrives."""
-    locked.init()
     upload = locked.put("one")
     locked.log_in("a-wrong-token")
     refused = locked.run("drain")
@@ -39,7 +38,6 @@ def test_a_bucket_that_is_not_there_makes_no_dead_letters(
 ) -> None:
     """Exit code 5, and what to do."""
     shell = GcsShell(tmp_path, strict_gcs, "no-such-bucket")
-    shell.init()
     upload = shell.put("one")
     refused = shell.run("drain")
     assert refused.returncode == 5, refused.stderr
@@ -50,7 +48,6 @@ def test_a_bucket_that_is_not_there_makes_no_dead_letters(
 def test_the_token_is_in_no_output_file_or_argument(locked: GcsShell) -> None:
     """Neither of a drain that says everything, nor of the workers that it starts."""
     (token,) = locked.secrets
-    locked.init()
     locked.put("one")
     hold = locked.file("", "hold")
     process = locked.start_supervisor("drain", "-vv", UPLOADER_FAULTS=f"hold={hold},only=put")
@@ -85,11 +82,9 @@ def offsets_in(requests: list[Request]) -> list[int | None]:
     return [one.part for one in of_large if one.kind in (Kind.PART, Kind.COMPLETE)]
 
 
-def looks(shell: StrictShell) -> str:
-    """Return all that is shown of a spool, to people and to programs."""
-    ended = [
-        shell.run(command, "-vv", *how) for command in ("status", "ls") for how in ([], ["--json"])
-    ]
+def looks(shell: StrictShell, *how: str) -> str:
+    """Return what is shown of a spool."""
+    ended = [shell.run(command, "-vv", *how) for command in ("status", "ls")]
     assert {one.returncode for one in ended} == {0}, ended
     return "".join(one.stdout + one.stderr for one in ended)
 
@@ -105,9 +100,9 @@ def test_a_drain_killed_in_the_middle_of_a_session_goes_on_and_shows_nobody_its_
     process = gcs.start_supervisor("drain", "-vv")
     gcs.wait_until(lambda: 2 * PART in offsets_in(proxy.requests))
     (secret,) = {one.session for one in proxy.requests if offsets_in([one])}
-    shown = looks(gcs) + "".join(arguments_of_family(process.pid))
+    shown = looks(gcs) + looks(gcs, "--json") + "".join(arguments_of_family(process.pid))
     process.kill()
-    shown += "".join(process.communicate(timeout=30)) + looks(gcs)
+    shown += "".join(process.communicate(timeout=30)) + looks(gcs, "--json")
     holding = files_with(gcs.spool_path, secret)
     assert set(holding) <= {"spool.db", "spool.db-wal"}
     assert {stat.S_IMODE((gcs.spool_path / name).stat().st_mode) for name in holding} == {0o600}
