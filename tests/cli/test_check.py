@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pathlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.cli.bucket_shell import BucketShell, nobody_listens
+from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell, nobody_listens
+from tests.cli.careless import careless_running
 from tests.cli.checking import Check, checking
 from tests.cli.shell import Shell
 from tests.servers.faults import Refuse
+from tests.servers.gcs_server import GcsServer
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Refusal
+from tests.servers.s3_server import S3Server
 from uploader.place import Capabilities
 
 #: What is tried beside what is tried of any; the strict server of GCS tells no time.
@@ -139,3 +144,34 @@ def test_a_fault_that_passes_is_tried_again(check: Check, there: BucketShell) ->
         throttled = check(there.url, "--endpoint", proxy.endpoint)
     assert throttled.code == 5
     assert "try again later" in throttled.of("reach")["advice"]
+
+
+@pytest.fixture(params=["s3", "gs"])
+def careless(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[BucketShell]:
+    """A shell at a service that ignores conditions: one of S3, and gcp-storage-emulator."""
+    if request.param == "gs":
+        emulator: GcsServer = request.getfixturevalue("gcs_emulator")
+        yield GcsShell(tmp_path, emulator, emulator.make_bucket())
+        return
+    ministack: S3Server = request.getfixturevalue("ministack")
+    with careless_running(ministack.endpoint) as endpoint:
+        yield S3Shell(tmp_path, ministack.at(endpoint), ministack.make_bucket())
+
+
+def test_a_service_that_ignores_conditions_is_a_warning(careless: BucketShell) -> None:
+    """Overwriting works; what is create-only is a dead letter, until collisions are accepted."""
+    careless.init()
+    checked = careless.run("check")
+    careless.put("over", overwrite=True)
+    dead = careless.put("new")
+    drained = careless.run("drain")
+    assert careless.names() == ["over"]
+    assert careless.run("retry", dead).returncode == 0
+    accepted = careless.run("drain", "--allow-unsafe-create")
+    assert careless.names() == ["new", "over"]
+    assert checked.returncode == 0, checked.stdout
+    assert "  warning  create-only put " in checked.stdout
+    assert "that two machines can collide: --allow-unsafe-create\n" in checked.stdout
+    assert drained.returncode == 3
+    assert f"{careless.server.endpoint} does not honour create-only requests" in drained.stderr
+    assert accepted.returncode == 0, accepted.stderr

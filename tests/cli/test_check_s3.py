@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import pathlib
 
 import pytest
 
 from tests.cli.bucket_shell import S3Shell
-from tests.cli.careless import careless_running
 from tests.cli.checking import Check, checking
 from tests.servers.faults import Refuse, first
 from tests.servers.proxy import FaultProxy
@@ -99,26 +97,3 @@ def test_a_missing_permission_is_named(check: Check, s3: S3Shell) -> None:
     assert listing.code == 0
     assert listing.of("list unfinished uploads")["verdict"] == "warning"
     assert "s3:ListBucketMultipartUploads" in listing.of("list unfinished uploads")["detail"]
-
-
-def test_a_service_that_ignores_conditions_is_a_warning(
-    tmp_path: pathlib.Path, ministack: S3Server
-) -> None:
-    """Overwriting works; what is create-only is a dead letter, until collisions are accepted."""
-    with careless_running(ministack.endpoint) as endpoint:
-        shell = S3Shell(tmp_path, ministack.at(endpoint), ministack.make_bucket())
-        shell.init()
-        checked = shell.run("check")
-        shell.put("over", overwrite=True)
-        dead = shell.put("new")
-        drained = shell.run("drain")
-        assert shell.names() == ["over"]
-        assert shell.run("retry", dead).returncode == 0
-        accepted = shell.run("drain", "--allow-unsafe-create")
-        assert shell.names() == ["new", "over"]
-    assert checked.returncode == 0, checked.stdout
-    assert "  warning  create-only put " in checked.stdout
-    assert "that two machines can collide: --allow-unsafe-create\n" in checked.stdout
-    assert drained.returncode == 3
-    assert f"{endpoint} does not honour create-only requests" in drained.stderr
-    assert accepted.returncode == 0, accepted.stderr
