@@ -31,10 +31,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from persistqueue.exceptions import Empty
 from persistqueue.serializers import json as json_serializer
 from persistqueue.sqlackqueue import SQLiteAckQueue
 
 from uploader.errors import SpoolDamagedError, SpoolError
+from uploader.spool import wal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +49,10 @@ BUSY_TIMEOUT = 60.0  #: seconds; a checkpoint of a large log on a slow disk may 
 CACHE = 8192  #: KiB of pages; the inner pages of the indexes over a million rows fit
 
 #: Errors of the file itself, not of what was asked of it.
-_DAMAGE = ("malformed", "not a database", "disk image", "no such table", "no such column")
+_DAMAGE = (
+    "malformed", "not a database", "disk image", "no such", "Could not decode", "unsupported file",
+    "unable to open database",
+)  # fmt: skip
 
 
 class _Connection(sqlite3.Connection):
@@ -168,16 +173,27 @@ class Journal:
     def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
         """Return all rows of a query; none is left open, since an open read pins the log."""
         with self._handle() as queue:
-            return _connection_of(queue).execute(sql, parameters).fetchall()
+            connection = _connection_of(queue)
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                if "Could not decode" not in str(error) or connection.text_factory is not str:
+                    raise
+            # One row that holds no text must not hide the others. (Not always so: it is slower.)
+            connection.text_factory = _escaped
+            return connection.execute(sql, parameters).fetchall()
 
     def put(self, item: dict[str, Any]) -> int:
         """Append an item: the commit point of an artifact. Return its sequence number."""
         return int(self._call("put", item))
 
-    def take(self, seqs: Iterable[int]) -> list[dict[str, Any]]:
-        """Mark items as being worked on and return them (owner only, inside `transaction()`)."""
+    def take(self, seqs: Iterable[int]) -> list[Any]:
+        """Mark items as being worked on and return them (owner only, inside `transaction()`).
+
+        What stands there may not be an item any more; None for one that is gone, or is no JSON.
+        """
         with self._handle() as queue:
-            return [queue.get(block=False, id=seq) for seq in seqs]
+            return [_taken(queue, seq) for seq in seqs]
 
     def amend(self, seq: int, item: dict[str, Any]) -> None:
         """Replace an item's content (owner only)."""
@@ -196,6 +212,12 @@ class Journal:
     def bury(self, seq: int) -> None:
         """The item is a dead letter; its row stays, for its retry."""
         self._call("ack_failed", id=seq)
+
+    def require_sound(self) -> None:
+        """Raise `SpoolDamagedError` unless tables and indexes are as they should be: reads all."""
+        found = self.rows("PRAGMA integrity_check(1)")
+        if found != [("ok",)]:
+            raise damaged(self._directory, " ".join(str(found[0][0]).split()))
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has committed."""
@@ -274,7 +296,9 @@ os.register_at_fork(
 
 
 def _open(directory: Path) -> _Queue:
-    return _Queue(
+    database = directory / DATABASE
+    found = wal.found(database)
+    queue = _Queue(
         str(directory),
         auto_resume=False,
         name="journal",
@@ -282,6 +306,23 @@ def _open(directory: Path) -> _Queue:
         timeout=BUSY_TIMEOUT,
         db_file_name=DATABASE,
     )
+    try:
+        wal.require_whole(found, database, _connection_of(queue))
+    except BaseException:
+        queue.close()
+        raise
+    return queue
+
+
+def _taken(queue: _Queue, seq: int) -> Any:
+    try:
+        return queue.get(block=False, id=seq)
+    except (Empty, ValueError, RecursionError, AttributeError):  # the last: it is no text
+        return None
+
+
+def _escaped(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 def _connection_of(queue: _Queue) -> _Connection:
@@ -310,17 +351,29 @@ def _damage_named(directory: Path) -> Iterator[None]:
     """Turn SQLite's errors about a damaged file into ours, which says what to do."""
     try:
         yield
+    except sqlite3.IntegrityError:
+        raise
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError) or not any(
-            word in str(error) for word in _DAMAGE
-        ):
-            raise
-        msg = (
-            f"the spool's database {directory / DATABASE} cannot be read: {error}. Nothing was "
-            f"changed. The artifacts' bytes are in {directory / 'blobs'}; keep a copy of the whole "
-            "directory before you try to repair the database (sqlite3's .recover)"
-        )
-        raise SpoolDamagedError(msg) from error
+        if "readonly" in str(error):
+            msg = (
+                f"the spool's database {directory / DATABASE} cannot be written: {error}; is its "
+                "file system mounted read-only, or is the file somebody else's?"
+            )
+            raise SpoolError(msg) from error
+        if any(word in str(error) for word in _DAMAGE):
+            raise damaged(directory, str(error)) from error
+        raise
+    except UnicodeDecodeError as error:  # in the words of an error, or of the schema
+        raise damaged(directory, str(error)) from error
+
+
+def damaged(directory: Path, how: str) -> SpoolDamagedError:
+    """Return the error of a database that cannot be read; it says what to do."""
+    return SpoolDamagedError(
+        f"the spool's database {directory / DATABASE} cannot be read: {how}. Nothing was "
+        f"changed. The artifacts' bytes are in {directory / 'blobs'}; keep a copy of the whole "
+        "directory before you try to repair the database (sqlite3's .recover)"
+    )
 
 
 def _never_close(inherited: object) -> None:

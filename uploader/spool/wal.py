@@ -1,0 +1,118 @@
+"""Tell a write-ahead log that has lost commits from one that a crash left.
+
+SQLite reads its log up to the first frame that is not as it was written, and overwrites the rest:
+right after a power loss, of which the last commit, not returned yet, may be cut short. After damage
+to the log it is the loss of all later commits without a word; then their payloads, which no row
+names any more, would be swept. So what is there is looked at before SQLite has changed it:
+
+- a log whose first bytes are not its mark, nor zeros, was overwritten;
+- two commits or more behind the last frame that SQLite takes: a power loss cuts one at most;
+- no log, though the shared memory that is made after it, and removed before it, is there and says
+  that there are frames which are not in the database yet.
+
+A log that was removed together with the shared memory, and a damaged last commit, look like what a
+crash leaves: they cannot be told. Source of the format: sqlite.org/walformat.html.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uploader.errors import SpoolDamagedError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEADER = 32  #: bytes
+FRAME_HEADER = 24  #: bytes
+MARKS = (0x377F0682, 0x377F0683)
+SHARED = 100  #: bytes of the shared memory that say how far the log goes
+
+
+@dataclass(frozen=True)
+class Found:
+    """A log as it was before SQLite read it."""
+
+    salts: bytes  #: they change whenever the log is begun anew
+    commits: tuple[int, ...]  #: numbers of its frames, from 1, that end a transaction
+
+
+def found(database: Path) -> Found | None:
+    """Return what is there; None if nothing is.
+
+    Raises:
+        SpoolDamagedError: it was overwritten, or taken away.
+    """
+    log = f"{database}-wal"
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        _refuse_taken_away(database, log)
+        return None
+    try:
+        header = os.pread(descriptor, HEADER, 0)
+        if len(header) < HEADER or not any(header):
+            return None
+        mark, _, page = struct.unpack(">III", header[:12])
+        if mark not in MARKS:
+            raise _lost(log, "was overwritten")
+        salts = header[16:24]
+        return Found(salts, tuple(_commits(descriptor, FRAME_HEADER + page, salts)))
+    finally:
+        os.close(descriptor)
+
+
+def require_whole(before: Found | None, database: Path, connection: sqlite3.Connection) -> None:
+    """Raise `SpoolDamagedError` if SQLite did not take all commits that were found."""
+    if before is None or not before.commits:
+        return
+    _, taken, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    left_out = sum(number > taken for number in before.commits)
+    if left_out > 1 and _salts_now(f"{database}-wal") == before.salts:
+        raise _lost(f"{database}-wal", f"is damaged: {left_out} commits in it cannot be read")
+
+
+def _commits(descriptor: int, size: int, salts: bytes) -> Iterator[int]:
+    number = 1
+    while len(head := os.pread(descriptor, 16, HEADER + (number - 1) * size)) == 16:  # noqa: PLR2004
+        if head[8:16] == salts and any(head[4:8]):
+            yield number
+        number += 1
+
+
+def _salts_now(log: str) -> bytes:
+    with open(log, "rb") as file:
+        return file.read(HEADER)[16:24]
+
+
+def _refuse_taken_away(database: Path, log: str) -> None:
+    shared = f"{database}-shm"
+    with suppress(FileNotFoundError):
+        before = os.stat(shared)
+        if os.path.exists(log):
+            return  # another process made both just now
+        with open(shared, "rb") as file:
+            same = os.fstat(file.fileno()).st_ino == before.st_ino
+            said = file.read(SHARED)
+        if not same or len(said) < SHARED:
+            return
+        (frames,), (copied,) = (
+            struct.unpack_from("=I", said, 16),
+            struct.unpack_from("=I", said, 96),
+        )
+        if frames > copied and not os.path.exists(log) and os.path.exists(shared):
+            raise _lost(log, "is missing")
+
+
+def _lost(log: str, how: str) -> SpoolDamagedError:
+    return SpoolDamagedError(
+        f"the spool is damaged: its database's log {log} {how}, and what was committed last is in "
+        "it. Nothing was changed; keep a copy of the whole directory before you put the log back, "
+        "or remove it, with the file whose name ends in -shm, to go on without those commits"
+    )
