@@ -280,7 +280,7 @@ def test_a_directory_without_a_spool_is_refused(tmp_path: pathlib.Path) -> None:
     [
         (lambda content: b"garbage " * 1000, SpoolDamagedError),
         (lambda content: content[: 3 * 4096], SpoolDamagedError),
-        (lambda content: b"", NotASpoolError),
+        (lambda content: b"", SpoolDamagedError),
     ],
     ids=["garbage", "truncated", "empty"],
 )

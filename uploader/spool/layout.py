@@ -12,23 +12,28 @@
 - All of `blobs/` is made at once, so that an enqueue never has to sync a directory that another
   process has made but not yet synced.
 - SQLite's write-ahead log needs shared memory between processes: one machine, a local disk.
+- A spool in which anything is a symlink, or else not of the kind that was made, is not opened.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uploader.errors import NotASpoolError, SpoolError
+from uploader.errors import NotASpoolError, SpoolDamagedError, SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+
+_PAYLOAD = re.compile(r"[0-9a-f]{32}")
 
 #: File systems that several machines can mount: on them SQLite's WAL loses data or never locks.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -87,7 +92,13 @@ class Layout:
         return Path(self.blob_path(upload_id))
 
     def blob_path(self, upload_id: str) -> str:
-        """Return the same as text, which costs a tenth."""
+        """Return the same as text, which costs a tenth.
+
+        Raises:
+            SpoolDamagedError: what stands in the database is no id, and might lead elsewhere.
+        """
+        if not is_id(upload_id):
+            raise SpoolDamagedError(f"no id of an upload: {upload_id!r:.80}; nothing was touched")
         return f"{self._blobs}/{upload_id[-2:]}/{upload_id}"
 
     def staged(self, upload_id: str) -> Path:
@@ -105,25 +116,72 @@ class Layout:
         refuse_network_file_system(self.root)
         # A umask may have taken too much; an old mode may have left too much.
         self.root.chmod(DIRECTORY_MODE)
-        for directory in (self.staging, self.blobs, *self._buckets()):
-            if not directory.is_dir():
-                directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)  # other ranks make it as well
-                directory.chmod(DIRECTORY_MODE)
-        for directory in (self.blobs, self.root, self.root.parent):
+        self._refuse_replaced()
+        for directory in (self.staging, self.blobs):
+            _make_private(directory)
+        self._make_buckets()
+        for directory in (self.root, self.root.parent):
             sync_directory(directory)
 
     def require(self) -> None:
         """Raise `NotASpoolError` or `SpoolError` unless this is a spool that we may open."""
-        if not self.database.is_file():
+        if not os.path.lexists(self.database):
             msg = (
                 f"not a spool: {self.root} (no {self.database.name} in it). To make one: "
                 f"uploader init --spool {self.root} --destination URL"
             )
             raise NotASpoolError(msg)
         self._refuse_foreign_owner()
+        self._refuse_replaced()
 
-    def _buckets(self) -> Iterator[Path]:
-        return (self.blobs / f"{number:02x}" for number in range(256))
+    def require_rooms(self) -> None:
+        """Raise `SpoolDamagedError` unless there is room for payloads where it was made."""
+        for directory in (self.staging, self.blobs):
+            if not directory.is_dir():
+                raise _replaced(directory, "missing")
+        self._make_buckets()
+
+    def refuse_loss(self) -> None:
+        """Raise `SpoolDamagedError` if there are payloads, though there is no database yet.
+
+        None is copied before there is one: it was lost. A new one would know of none of them, and
+        the next sweep would remove them.
+        """
+        if self.database.exists() and self.database.stat().st_size:
+            return
+        found = next((path for path in self.root.glob("*/**/*") if is_id(path.name)), None)
+        if found:
+            raise SpoolDamagedError(
+                f"the spool is damaged: its database {self.database} is gone, or empty, and there "
+                f"are artifacts' bytes, as {found}. Nothing was touched; put the database back, or "
+                "move the directory away to keep the bytes, and begin a new spool"
+            )
+
+    def _make_buckets(self) -> None:
+        """Make those of the 256 directories below `blobs/` that are not there.
+
+        Raises:
+            SpoolDamagedError: one is no directory: what is moved into it would be elsewhere.
+        """
+        missing = {f"{number:02x}" for number in range(256)}
+        with os.scandir(self.blobs) as entries:
+            for entry in entries:
+                if entry.name in missing and not entry.is_dir(follow_symlinks=False):
+                    raise _replaced(Path(entry.path), "no directory")
+                missing.discard(entry.name)
+        for name in missing:
+            _make_private(self.blobs / name)
+        if missing:
+            sync_directory(self.blobs)
+
+    def _refuse_replaced(self) -> None:
+        """Raise `SpoolDamagedError` if anything here is not of the kind that was made."""
+        logs = (f"{self.database}-wal", f"{self.database}-shm")
+        locks = (self.init_lock, self.supervisor_lock, self.producers_lock)
+        for path in (self.database, *logs, *locks, self.agent_log):
+            _refuse_other(path, stat.S_ISREG, "no regular file")
+        for path in (self.blobs, self.staging):
+            _refuse_other(path, stat.S_ISDIR, "no directory")
 
     def _refuse_foreign(self) -> None:
         ours = {"blobs", "staging", "init.lock", "supervisor.lock", "producers.lock", "agent.log"}
@@ -142,6 +200,11 @@ class Layout:
                 f"{os.geteuid()}: run as its owner, or use a spool of your own"
             )
             raise SpoolError(msg)
+
+
+def is_id(name: object) -> bool:
+    """Tell whether a name is one that `items.new_id` can give: nothing that leads elsewhere."""
+    return isinstance(name, str) and bool(_PAYLOAD.fullmatch(name))
 
 
 def refuse_network_file_system(path: Path) -> None:
@@ -213,3 +276,25 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_private(directory: Path) -> None:
+    if not directory.is_dir():
+        directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)  # other ranks make it as well
+        directory.chmod(DIRECTORY_MODE)
+
+
+def _refuse_other(path: str | Path, fits: Callable[[int], bool], otherwise: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not fits(mode):
+        raise _replaced(path, "a symlink" if stat.S_ISLNK(mode) else otherwise)
+
+
+def _replaced(path: str | Path, how: str) -> SpoolDamagedError:
+    return SpoolDamagedError(
+        f"the spool is damaged: {path} is {how}. Nothing was touched; put back what was there, or "
+        "keep a copy of the whole directory before you remove it"
+    )

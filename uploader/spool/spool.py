@@ -24,7 +24,7 @@ from uploader.place import Place, ambient_of
 from uploader.spool import items, schema, staging
 from uploader.spool.capacity import Capacity
 from uploader.spool.items import Logged
-from uploader.spool.journal import Journal
+from uploader.spool.journal import Journal, damaged
 from uploader.spool.layout import Layout, locked, open_private, sync_directory
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
@@ -276,9 +276,8 @@ class Spool:
                 raise TimeoutError(msg)
             pause.wait(WAIT_POLL)
         if upload.state in (State.DEAD, State.CANCELLED):
-            msg = (
-                f"{upload.name} is {upload.state.value}: {upload.error or 'cancelled by a person'}"
-            )
+            why = upload.error or "cancelled by a person"
+            msg = f"{upload.name} is {upload.state.value}: {why}"
             raise UploadFailedError(msg)
         return upload
 
@@ -366,12 +365,14 @@ class Spool:
         else:
             self._layout.require()
         with locked(self._layout.init_lock):
+            self._layout.refuse_loss()
             fresh = not self._layout.database.exists()
             if fresh:  # SQLite gives the log and the shared memory the mode of the database
                 os.close(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
             self._journal = Journal(self._layout.root)
             try:
                 schema.prepare(self._journal, self._layout.root, create=destination is not None)
+                self._layout.require_rooms()
                 self._remembered = Remembered(self._journal, self._layout.root)
                 self._remembered.settle(destination, options, environment, limits)
             except BaseException:
@@ -389,7 +390,7 @@ class Spool:
             return _pending(item["name"])
         if "full" in str(error):
             return SpoolFullError(f"the spool {self.path} is full: {error} (max_bytes)")
-        return error
+        return damaged(self.path, f"it refuses what it must take: {error}")
 
 
 def _pending(name: str) -> FileExistsError:
