@@ -2,28 +2,36 @@
 
 Statements are in `queries.sql`; what must hold whoever writes is in `schema.sql`. A move whose
 guard does not hold changes nothing and returns False (somebody else was first, which is no error).
+
+A row that somebody edited, or that was damaged, hides no other and stops none: it is shown as far
+as it can be read, and a dead letter as soon as it would start (`start_all`).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
-from uploader.errors import ErrorClass
-from uploader.model import Kind, Receipt, SentPart, Upload
+from uploader.errors import ErrorClass, SpoolDamagedError
+from uploader.model import SentPart
+from uploader.spool.rows import fault, upload_in
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from uploader.model import Receipt, Upload
     from uploader.spool.journal import Journal
 
 MAX_VARIABLES = 900  #: parameters of one statement; SQLite allowed 999 before 3.32
+
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -32,6 +40,7 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         """Use `journal`'s database."""
         self._journal = journal
+        self._sound = False  #: whether the database was found to be
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -45,7 +54,7 @@ class Ledger:
     def select(self, where: str, parameters: Iterable[Any] = ()) -> list[Upload]:
         """Return the uploads that a `WHERE … ORDER BY …` of ours picks."""
         rows = self._journal.rows(f"{_sql('columns')} {where}", tuple(parameters))
-        return [_upload(row) for row in rows]
+        return [upload_in(row) for row in rows]
 
     def startable(self, now: float, horizon: float, limit: int) -> list[Upload]:
         """Return what may start now, oldest first: retries that are due, and fresh uploads.
@@ -94,7 +103,13 @@ class Ledger:
 
     def tally(self) -> dict[State, tuple[int, int]]:
         """Return how many uploads, and how many bytes, are or ended in each state."""
-        return {State(state): (uploads, size) for state, uploads, size in self._rows("tally")}
+        rows = self._rows("tally")
+        if {row[0] for row in rows} != {state.value for state in State}:
+            raise SpoolDamagedError(
+                f"the spool's counts cannot be read: {rows!r:.200}. Nothing was changed; keep a "
+                "copy of its directory before you try to repair the database (table tally)"
+            )
+        return {State(state): (uploads, size) for state, uploads, size in rows}
 
     def live(self) -> int:
         """Return how many uploads have yet to end."""
@@ -109,6 +124,19 @@ class Ledger:
     def holds_bytes(self, upload_id: str) -> bool:
         """Tell whether the blob of an upload has to stay."""
         return bool(self._rows("holds_bytes", id=upload_id))
+
+    def knows(self, upload_id: str) -> bool:
+        """Tell whether there is a row of this id, in whatever state."""
+        return bool(self._rows("knows", id=upload_id))
+
+    def require_sound(self) -> None:
+        """Raise `SpoolDamagedError` unless all of the database is as it should be.
+
+        It reads all of it, once for each process.
+        """
+        if not self._sound:
+            self._journal.require_sound()
+            self._sound = True
 
     def holding(self, upload_ids: list[str]) -> set[str]:
         """Return those of the ids whose blobs have to stay."""
@@ -150,7 +178,8 @@ class Ledger:
     def start_all(self, uploads: Iterable[Upload]) -> list[tuple[Upload, dict[str, Any]]]:
         """Ready -> active, in one transaction. Return each with the journal's item.
 
-        One that may not start any more (superseded, cancelled, waiting again) is left out.
+        One that may not start any more (superseded, cancelled, waiting again) is left out, and so
+        is one that is not as it was logged: it becomes a dead letter.
         """
         seqs = json.dumps([upload.seq for upload in uploads])
         with self._journal.transaction():
@@ -161,7 +190,11 @@ class Ledger:
             )
             self._require(moved == len(started), started, "start")
             items = self._journal.take(upload.seq for upload in started)
-        return list(zip(started, items, strict=True))
+            return [
+                (upload, item)
+                for upload, item in zip(started, items, strict=True)
+                if not self._buried(upload, item)
+            ]
 
     def finish(self, upload: Upload, receipt: Receipt) -> list[str]:
         """Active -> done. Return the ids whose blobs may go now."""
@@ -228,11 +261,16 @@ class Ledger:
                 self._journal.ack([upload.seq])
 
     def recover(self) -> int:
-        """Active -> ready for all that a predecessor left active. Return how many."""
+        """Active -> ready for all that a predecessor left active. Return how many.
+
+        What waits for an upload that is not live waits for what it should instead: a row that was
+        removed by hand will never end.
+        """
         left = self.active()
         with self._journal.transaction():
             for seq in left:
                 self.put_back(seq)
+            self._change("stuck")
         return len(left)
 
     def record_session(self, seq: int, session: str | None, part_size: int | None) -> None:
@@ -283,6 +321,19 @@ class Ledger:
 
     # -- helpers --------------------------------------------------------------------------------
 
+    def _buried(self, upload: Upload, item: Any) -> bool:
+        """Make a dead letter of an upload that is not as it was logged."""
+        how = upload.error if upload.error_class is ErrorClass.DAMAGED else fault(upload, item)
+        if how is None:
+            return False
+        error = (
+            f"its row in the spool's database is damaged: {how}. It was not sent; log the artifact "
+            "again, then `uploader cancel` this upload"
+        )
+        self.fail(upload, ErrorClass.DAMAGED, error)
+        _log.error("dead letter: %s: %s", upload.name, error)
+        return True
+
     def _retry(self, upload: Upload) -> None:
         if self._rows("newer_version", name=upload.name, seq=upload.seq):
             self._move("supersede_dead", seq=upload.seq, now=clock.now())
@@ -320,18 +371,3 @@ def _statements() -> dict[str, str]:
 
 def _sql(name: str) -> str:
     return _statements()[name]
-
-
-def _upload(row: tuple[Any, ...]) -> Upload:
-    (seq, id_, kind, name, target, overwrite, size, crc32c, source_mtime, run, rank, state,
-     waiting_on, not_before, attempts, error_class, error, enqueued_at, finished_at, session,
-     part_size, receipt, cancel_requested) = row  # fmt: skip
-    return Upload(
-        seq=seq, id=id_, kind=Kind(kind), name=name, target=target, overwrite=bool(overwrite),
-        size=size, crc32c=crc32c, source_mtime=source_mtime, run=run, rank=rank, state=State(state),
-        waiting_on=waiting_on, not_before=not_before, attempts=attempts,
-        error_class=ErrorClass(error_class) if error_class else None, error=error,
-        enqueued_at=enqueued_at, finished_at=finished_at, session=session, part_size=part_size,
-        receipt=Receipt(**json.loads(receipt)) if receipt else None,
-        cancel_requested=bool(cancel_requested),
-    )  # fmt: skip

@@ -133,6 +133,18 @@ SELECT u.seq, count(p.number), coalesce(sum(p.size), 0)
 -- name: holds_bytes
 SELECT 1 FROM upload WHERE id = :id AND state IN ('ready', 'active', 'dead')
 
+-- name: knows
+SELECT 1 FROM upload WHERE id = :id
+
+-- name: stuck
+UPDATE upload
+   SET waiting_on = (SELECT max(b.seq) FROM upload b
+                      WHERE b.name IN (upload.name, upload.target) AND b.seq < upload.seq
+                        AND b.state IN ('ready', 'active'))
+ WHERE waiting_on IS NOT NULL AND +state = 'ready'
+   AND NOT EXISTS (SELECT 1 FROM upload b
+                    WHERE b.seq = upload.waiting_on AND b.state IN ('ready', 'active'))
+
 -- name: versions
 SELECT seq FROM upload WHERE name = :name AND state IN ('ready', 'active')
 UNION ALL

@@ -7,6 +7,8 @@ its end and every hour, and by a drain that has watched the agent finish: it is 
 - A file that no row needs is removed if nobody holds it: a copy whose process died before its
   commit, or a blob whose unlink was cut off after its row had ended. What does not look like one
   of our files is left where it is, and named in the log.
+- A blob that no row names at all is removed only if the whole database is found to be sound: an
+  index or a table that has lost a row would cost an artifact.
 - The row is looked up only after the lock was free: a producer commits before it lets go.
 - Rows whose blob is missing or damaged are found when the blob is read, before a byte is sent.
 """
@@ -16,17 +18,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uploader.spool.layout import is_id
 from uploader.spool.staging import is_abandoned
 
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
     from uploader.spool.ledger import Ledger
 
-_ID = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[0-9a-f]{2}")
 _log = logging.getLogger(__name__)
 
@@ -53,10 +54,11 @@ def recover(layout: Layout, ledger: Ledger) -> Recovered:
 
 def sweep(layout: Layout, ledger: Ledger) -> int:
     """Remove staged files and blobs that no row needs and no process holds. Return how many."""
-    return sum(_sweep_directory(directory, ledger) for directory in _directories(layout))
+    staging = str(layout.staging)
+    return sum(_sweep_directory(directory, ledger, staging) for directory in _directories(layout))
 
 
-def _sweep_directory(directory: str, ledger: Ledger) -> int:
+def _sweep_directory(directory: str, ledger: Ledger, staging: str) -> int:
     names = _our_files(directory)
     # A first look in bulk, so that a spool of a million blobs is not a million opened files.
     needed = ledger.holding(names)
@@ -64,17 +66,28 @@ def _sweep_directory(directory: str, ledger: Ledger) -> int:
     for name in names:
         path = f"{directory}/{name}"
         if name not in needed and is_abandoned(path) and not ledger.holds_bytes(name):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-                swept += 1
+            if directory != staging and not ledger.knows(name):
+                ledger.require_sound()
+            swept += _removed(path)
     return swept
+
+
+def _removed(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        _log.warning("could not remove %s (the next sweep tries again): %s", path, error)
+        return False
+    return True
 
 
 def _our_files(directory: str) -> list[str]:
     ours = []
     with os.scandir(directory) as entries:
         for entry in entries:
-            if _ID.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if is_id(entry.name) and entry.is_file(follow_symlinks=False):
                 ours.append(entry.name)
             elif not _is_bucket(entry):
                 _log.warning(

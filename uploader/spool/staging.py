@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import stat
 from contextlib import suppress
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 from uploader.checksum import BlockChecksums
 from uploader.crashpoint import reached
 from uploader.errors import SourceChangedError, SpoolFullError
-from uploader.spool.layout import open_private, sync_directory
+from uploader.spool.layout import is_id, open_private, sync_directory
 
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
@@ -47,6 +48,9 @@ _CANNOT_CLONE = {
     errno.EPERM,
     errno.ETXTBSY,
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,17 @@ def stage(layout: Layout, source: Source, upload_id: str) -> Staged:
 
 
 def discard(layout: Layout, upload_id: str) -> None:
-    """Remove an upload's bytes, wherever its copy had got to."""
+    """Remove an upload's bytes, wherever its copy had got to; what cannot be, the sweep tries."""
+    if not is_id(upload_id):
+        return  # of a row that was edited: no bytes of ours have such a name
+    path = layout.blob_path(upload_id)
     try:
-        os.unlink(layout.blob_path(upload_id))
+        os.unlink(path)
     except FileNotFoundError:
         with suppress(FileNotFoundError):
             layout.staged(upload_id).unlink()
+    except OSError as error:  # it was replaced by a directory, say
+        _log.warning("could not remove %s (the next sweep tries again): %s", path, error)
 
 
 def is_abandoned(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,12 +99,16 @@ def open_blob(path: str) -> int:
         TransientError: the system could not open it now (too many open files, an I/O error).
     """
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in _GONE:
             raise _damaged(path, str(error.strerror)) from error
         msg = f"cannot open spool file {path}: {error.strerror}"
         raise TransientError(msg) from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise _damaged(path, "it is no regular file")
 
 
 def _damaged(path: str, how: str) -> DamagedError:
