@@ -83,12 +83,28 @@ class SupervisorLock:
 def find_owner(layout: Layout) -> Owner | None:
     """Return the live supervisor of a spool, or None."""
     try:
-        text = layout.supervisor_lock.read_text()
-        owner = Owner(**json.loads(text)) if text.strip() else None
-    except (OSError, ValueError, TypeError):
-        return None
-    alive = owner is not None and owner.pid > 0 and process_start(owner.pid) == owner.started
-    return owner if alive else None
+        said = _read(layout.supervisor_lock)
+        owner = Owner(**json.loads(said)) if said.strip() else None
+        if owner and owner.pid > 0 and process_start(owner.pid) == owner.started:
+            return replace(
+                owner,
+                workers=int(owner.workers),
+                bytes_per_second=float(owner.bytes_per_second),
+                updated_at=float(owner.updated_at),
+                refusal=None if owner.refusal is None else str(owner.refusal),
+            )
+    except (OSError, ValueError, TypeError, RecursionError, OverflowError):
+        return None  # it is nothing that a supervisor of ours wrote
+    return None
+
+
+def _read(path: Path) -> bytes:
+    """Return what a lock says; nothing is followed, waited for, or read for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 2 * RECORD)
+    finally:
+        os.close(descriptor)
 
 
 def process_start(pid: int) -> int | None:

@@ -6,18 +6,22 @@ Nothing secret is ever stored here: credentials come from the environment, a pro
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uploader import url
 from uploader.config import Options, fitting
-from uploader.errors import DestinationMismatchError, NotASpoolError
+from uploader.errors import DestinationMismatchError, NotASpoolError, SpoolDamagedError
 from uploader.place import Capabilities
+from uploader.spool.rows import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from uploader.spool.journal import Journal
+
+
+T = TypeVar("T")
 
 
 class Remembered:
@@ -35,8 +39,7 @@ class Remembered:
 
     def number(self, key: str) -> int | None:
         """Return a value that is a number."""
-        value = self.get(key)
-        return None if value is None else int(value)
+        return self._read(key, None, int)
 
     def put(self, key: str, value: str) -> None:
         """Store a value."""
@@ -49,12 +52,12 @@ class Remembered:
     @property
     def options(self) -> Options:
         """How it uploads."""
-        return Options().changed_by(json.loads(self.get("options") or "{}"))
+        return self._read("options", Options(), lambda text: Options().changed_by(json.loads(text)))
 
     @property
     def ambient(self) -> dict[str, str]:
         """What the environment said about where the bucket is, when the destination was given."""
-        return dict(json.loads(self.get("ambient") or "{}"))
+        return self._read("ambient", {}, _texts)
 
     def add_ambient(self, found: Mapping[str, str]) -> None:
         """Remember what the environment says now; what it does not say stays as it was.
@@ -69,7 +72,7 @@ class Remembered:
     @property
     def capabilities(self) -> Capabilities | None:
         """What the destination was found to honour; None if it was not tried yet."""
-        return Capabilities.from_text(self.get("capabilities"))
+        return self._read("capabilities", None, Capabilities.from_text)
 
     @capabilities.setter
     def capabilities(self, found: Capabilities) -> None:
@@ -91,7 +94,7 @@ class Remembered:
             NotASpoolError: none is remembered and none given: its making was cut short.
             ValueError: a bad option.
         """
-        before = self.get("destination")
+        before = self._read("destination", None, lambda text: str(url.parse(text)))
         if destination is not None and before not in (None, destination):
             msg = (
                 f"spool {self._directory} uploads to {before}, not to {destination}; "
@@ -121,6 +124,27 @@ class Remembered:
             with self._journal.transaction():
                 for key, value in changed.items():
                     self.put(key, value)
+
+    def _read(self, key: str, otherwise: T, read: Callable[[str], T]) -> T:
+        """Return what `read` makes of a value; if there is none, `otherwise`.
+
+        Raises:
+            SpoolDamagedError: the value is not what was written, or a newer version wrote it.
+        """
+        value = self.get(key)
+        try:
+            return otherwise if value is None else read(value)
+        except UNREADABLE as error:
+            msg = (
+                f"what the spool {self._directory} remembers of its {key} cannot be read: "
+                f"{error!s:.200}. Nothing was changed; a newer version may have written it; else "
+                "put it right in the table spool of spool.db"
+            )
+            raise SpoolDamagedError(msg) from error
+
+
+def _texts(text: str) -> dict[str, str]:
+    return {str(key): str(value) for key, value in json.loads(text).items()}
 
 
 def _secret(value: str) -> bool:
