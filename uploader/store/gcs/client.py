@@ -51,9 +51,15 @@ class Sdk:
         certificates = place.setting("ca_bundle", os.environ)
         self.timeout = (min(CONNECT_TIMEOUT, options.stall_timeout), options.stall_timeout)
         self._what = place.url
+        self.plain = Session()  #: requests that bear no token: for one, or to elsewhere
+        _trust(self.plain, certificates)
+        self._ask = Request(self.plain)
         with classified_of_sdk("open", self._what):
             self._credentials = _credentials(options, endpoint)
-            self.session = AuthorizedSession(self._credentials, max_refresh_attempts=1)
+            # It would make a request whose token is refused once more, of a body that was read.
+            self.session = AuthorizedSession(
+                self._credentials, max_refresh_attempts=0, auth_request=self._ask
+            )
             _trust(self.session, certificates)
             self.session.configure_mtls_channel()
             client = storage.Client(
@@ -70,8 +76,6 @@ class Sdk:
         self._client = client
         self.trusted: str = certificates or DEFAULT_CA_BUNDLE_PATH
         self._refreshing = threading.Lock()  # threads may ask at once
-        self._ask = Request(Session())
-        _trust(self._ask.session, certificates)
 
     @property
     def goes_direct(self) -> bool:
@@ -94,7 +98,7 @@ class Sdk:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
-        self._ask.session.close()
+        self.plain.close()
 
 
 class _Trusting(HTTPAdapter):

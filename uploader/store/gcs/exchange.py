@@ -83,16 +83,18 @@ class Mediated:
     """The SDK's session; see `Exchange`."""
 
     def __init__(self, sdk: Sdk) -> None:
-        """Use the session of `sdk`."""
-        self._session, self._timeout = sdk.session, sdk.timeout
+        """Use the session of `sdk`, and to other origins the one that bears no token."""
+        self._session, self._plain, self._timeout = sdk.session, sdk.plain, sdk.timeout
+        self._origin = _origin_of(sdk.endpoint)
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str], body: Iterable[bytes] = ()
     ) -> Answer:
         """See `Exchange.request`."""
         sized = _Sized(body, int(headers.get("content-length", 0)))
+        session = self._session if _origin_of(url) == self._origin else self._plain
         try:
-            response = self._session.request(
+            response = session.request(
                 method,
                 url,
                 data=sized if len(sized) else None,
@@ -108,7 +110,7 @@ class Mediated:
         return Answer(response.status_code, told, response.content)
 
     def close(self) -> None:
-        """See `Exchange.close`; the session is the SDK's."""
+        """See `Exchange.close`; the sessions are the SDK's."""
 
 
 class _Sized:
