@@ -86,7 +86,7 @@ def strict_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
         yield process.server
 
 
-@pytest.fixture(scope="module", params=["s3"])
+@pytest.fixture(scope="module", params=["s3", "gs"])
 def service(request: pytest.FixtureRequest) -> Service:
     """One service of each kind of store, for the tests that hold for all of them."""
     from tests.servers.services import service_of

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.servers.faults import DropAnswer, first
+from tests.servers.faults import DropAnswer, Fault, first
 from tests.servers.proxy import FaultProxy
-from tests.servers.requests import Kind
-from tests.servers.services import Service
-from uploader.errors import TransientError
+from tests.servers.requests import Kind, Request
+from tests.servers.services import GcsService, Service
+from uploader.errors import SessionLostError, TransientError
 from uploader.model import PutMode, Receipt
 from uploader.place import Place
 from uploader.policy import TRIES_IN_STEP, try_in_step
+from uploader.store import limits
 from uploader.store.base import ObjectStore
+from uploader.store.gcs import composing
 from uploader.store.opening import open_store
 from uploader.store.s3 import copying
 from uploader.store.testing.given import Artifact, Artifacts, content_of, names_in, unfinished
@@ -163,11 +165,12 @@ def test_what_was_done_and_not_answered_is_done_once(
 def test_an_overwrite_whose_answer_was_lost_is_not_sent_again(scene: Scene) -> None:
     """It looks before it puts, and finds that the object is its own already."""
     scene.proxy.decide = first(Kind.PUT, DropAnswer())
-    before = scene.proxy.sent(Kind.PUT)
-    artifact, _ = put_whole(scene, PutMode.OVERWRITE)
-    assert scene.proxy.sent(Kind.PUT) - before == len(artifact.content)
+    put_whole(scene, PutMode.OVERWRITE)
+    requests = scene.proxy.requests[scene.before :]
+    assert sum(request.kind == Kind.PUT for request in requests) == 1
 
 
+@pytest.mark.parametrize("service", ["s3"], indirect=True)
 @pytest.mark.parametrize("mode", PutMode)
 @pytest.mark.parametrize("kind", [Kind.BEGIN, Kind.PART_COPY, Kind.COMPLETE])
 def test_a_copy_in_parts_of_which_an_answer_was_lost_is_made_once(
@@ -188,11 +191,13 @@ def test_a_copy_in_parts_of_which_an_answer_was_lost_is_made_once(
 def test_an_abort_and_a_deletion_whose_answers_were_lost_are_done(scene: Scene) -> None:
     """What is gone already is success."""
     artifact, parts = scene.artifacts.for_parts(scene.direct)
-    session = artifact.begin(scene.direct, NAME)
-    artifact.send(scene.direct, NAME, session, parts[2])
+    session = artifact.begin(scene.store, NAME)
+    artifact.send(scene.store, NAME, session, parts[0])
     scene.proxy.decide = first(Kind.ABORT, DropAnswer(), TRIES_IN_STEP + 1)
     artifact.abort(scene.store, NAME, session)
     assert scene.lost(Kind.ABORT)
+    with pytest.raises(SessionLostError):
+        artifact.send(scene.direct, NAME, session, parts[1])
     assert not unfinished(scene.direct)
     artifact.put(scene.direct, NAME)
     scene.proxy.decide = first(Kind.DELETE, DropAnswer(), TRIES_IN_STEP + 1)
@@ -214,3 +219,66 @@ def test_a_copy_of_ours_stays_a_success_when_its_target_was_replaced_since(
     receipt = scene.store.copy(TARGET, NAME, mode, link.meta)
     assert content_of(scene.direct, NAME) == old.content
     assert (receipt.size, receipt.crc32c) == (len(old.content), old.meta.crc32c)
+
+
+COMPOSES = 3  #: for three parts, two by two: the last one makes the object
+
+
+@pytest.fixture
+def in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have GCS take parts as objects, and put them together two by two."""
+    monkeypatch.setattr(limits, "GCS", replace(limits.GCS, in_order_below=0))
+    monkeypatch.setattr(composing, "SOURCES_MAX", 2)
+
+
+@pytest.mark.usefixtures("in_stages")
+@pytest.mark.parametrize("service", ["gs"], indirect=True)
+@pytest.mark.parametrize("times", [1, TRIES_IN_STEP + 1])
+@pytest.mark.parametrize("mode", PutMode)
+@pytest.mark.parametrize("kind", [Kind.PUT, Kind.LIST, Kind.COMPOSE, Kind.DELETE])
+def test_an_object_made_of_parts_that_are_objects_is_made_once(
+    scene: Scene, kind: Kind, mode: PutMode, times: int
+) -> None:
+    """Whether the answer was lost of a part, the list of them, a stage, the last or a removal."""
+    for skipped in range(COMPOSES if kind is Kind.COMPOSE else 1):
+        scene.proxy.decide = after(skipped, first(kind, DropAnswer(), times), kind)
+        artifact, receipt = put_parts(scene, mode)
+        assert scene.lost(kind)
+        info = scene.direct.head(NAME)
+        assert (info.upload_id, info.etag) == (artifact.upload_id, receipt.etag)
+        assert content_of(scene.direct, NAME) == artifact.content
+        assert not unfinished(scene.direct)
+        scene.direct.delete(NAME)
+
+
+def after(
+    skipped: int, decide: Callable[[Request], Fault | None], kind: Kind
+) -> Callable[[Request], Fault | None]:
+    """Let so many requests of a kind pass before."""
+    left = skipped
+
+    def decide_later(request: Request) -> Fault | None:
+        nonlocal left
+        if request.kind == kind and left:
+            left -= 1
+            return None
+        return decide(request)
+
+    return decide_later
+
+
+@pytest.mark.parametrize("service", ["gs"], indirect=True)
+@pytest.mark.parametrize("mode", PutMode)
+def test_a_copy_in_several_calls_of_which_answers_were_lost_is_made_once(
+    scene: Scene, service: Service, mode: PutMode
+) -> None:
+    """The service copies a little in each call; what it had done of the copy is not in the way."""
+    assert isinstance(service, GcsService)
+    with service.server.behaving(rewrite_bytes=16):
+        scene.proxy.decide = first(Kind.COPY, DropAnswer(), TRIES_IN_STEP + 1)
+        link, receipt = copy(scene, mode)
+    assert scene.lost(Kind.COPY) == TRIES_IN_STEP + 1
+    assert any("rewriteToken" in request.query for request in scene.proxy.requests)
+    info = scene.direct.head(NAME)
+    assert (info.upload_id, info.etag) == (link.upload_id, receipt.etag)
+    assert content_of(scene.direct, NAME) == link.content

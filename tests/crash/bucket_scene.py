@@ -79,11 +79,6 @@ class BucketScene(Scene):
             if request.kind == kind and (is_of(request, name) if name else is_own(request))
         ]
 
-    def sent(self, name: str) -> int:
-        """Return how many bytes of an artifact that goes in a session were sent so far."""
-        length, requests = self.service.length, self.proxy.requests
-        return sum(length(request) for request in requests if is_of(request, name))
-
     # -- at the service -------------------------------------------------------------------------
 
     def describe(self, name: str) -> Described:

@@ -88,7 +88,15 @@ class Starter:
         return sum(request.upstream_status == 412 for request in requests)
 
 
-@pytest.fixture(params=["whole-seaweed", "whole-ministack", "parts-ministack"])
+@pytest.fixture(
+    params=[
+        "whole-seaweed",
+        "whole-ministack",
+        "parts-ministack",
+        "whole-strict_gcs",
+        "parts-strict_gcs",
+    ]
+)
 def how(request: pytest.FixtureRequest) -> str:
     """Return how the objects are put, and where."""
     return str(request.param)

@@ -16,20 +16,55 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from tests.crash.bucket_scene import BucketScene, is_of, wait_until
+from tests.crash.bucket_scene import PREFIX, BucketScene, wait_until
 from tests.crash.processes import kill, workers_of
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Request
-from tests.servers.services import Service
+from tests.servers.services import Service, service_of
 
-SIZES = {"s3": 1 << 30, "gs": 512 << 20}  #: bytes
-PART = 16 << 20  #: bytes; what such a file is cut into unless asked otherwise
-WORKERS = 4
-#: Parts that are under way at once: those of a session of GCS go one after another.
-AT_ONCE = {"s3": WORKERS, "gs": 1}
-KILLS = 10
-NAME = "checkpoint"
 MIB = 1 << 20
+WORKERS = 4
+NAME = "checkpoint"
+#: Bytes at most beside the part in a request that stores a part as an object of its own.
+FRAME = 2048
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way for a large file to go."""
+
+    scheme: str
+    size: int  #: bytes
+    part: int = 16 * MIB  #: bytes; what such files are cut into unless asked otherwise
+    at_once: int = WORKERS  #: parts that are under way
+    kills: int = 5
+
+
+WAYS = {
+    "s3": Way("s3", 1024 * MIB, kills=10),
+    "gs-session": Way("gs", 240 * MIB, 4 * MIB, at_once=1),
+    "gs-parts": Way("gs", 512 * MIB),  # each an object; they are put together
+}
+
+
+#: Whom a kill may hit is the same for all ways: it is tried in full once.
+CASES = [
+    *(("s3", victims) for victims in ("worker", "supervisor", "both")),
+    *(("gs-session", victims) for victims in ("worker", "both")),
+    ("gs-parts", "both"),
+]
+
+
+@pytest.fixture(scope="module")
+def way(request: pytest.FixtureRequest) -> Way:
+    """Return how the file goes."""
+    return WAYS[request.param]
+
+
+@pytest.fixture(scope="module")
+def service(way: Way, request: pytest.FixtureRequest) -> Service:
+    """Return where it goes to."""
+    return service_of(way.scheme, request)
 
 
 @dataclass(frozen=True)
@@ -42,9 +77,9 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def source(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+def source(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """Make a file in which no two MiB are the same."""
-    path, size = tmp_path_factory.mktemp("source") / "source", SIZES[service.scheme]
+    path, size = tmp_path_factory.mktemp("source") / "source", way.size
     block = random.Random(6).randbytes(MIB - 8)
     checksum = 0
     with path.open("wb") as file:
@@ -57,10 +92,10 @@ def source(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def proxy(service: Service) -> Iterator[FaultProxy]:
-    """Stand before the service."""
+def scene(tmp_path: Path, way: Way, service: Service) -> Iterator[BucketScene]:
+    """Return a spool that uploads through a proxy."""
     with FaultProxy(service.endpoint) as proxy:
-        yield proxy
+        yield BucketScene(tmp_path, service, proxy, part_size=way.part)
 
 
 @dataclass
@@ -69,7 +104,9 @@ class Watch:
 
     scene: BucketScene
     upload_id: str
+    part: int  #: bytes
     requests: list[Request] = field(default_factory=list)
+    sessions: set[str] = field(default_factory=set)
     recorded: set[int] = field(default_factory=set)
     sent_again: list[int] = field(default_factory=list)
 
@@ -81,7 +118,7 @@ class Watch:
     @property
     def sent(self) -> int:
         """The bytes of parts that were sent so far, cut ones included."""
-        return sum(map(self.scene.service.length, self.requests))
+        return sum(request.body_bytes for request in self.requests)
 
     def look(self) -> None:
         """Take down which parts are recorded: from now on none of them may be sent."""
@@ -94,10 +131,12 @@ class Watch:
         self._spool.close()
 
     def _see(self, request: Request) -> None:
-        if request.kind in self.scene.service.content and is_of(request, NAME):
+        service = self.scene.service
+        if session := service.brings(request, f"{PREFIX}/{NAME}", self.upload_id):
             self.requests.append(request)
+            self.sessions.add(session)
             self.look()
-            number = self.scene.service.number_of(request, PART)
+            number = service.number_of(request, self.part)
             if number in self.recorded:
                 self.sent_again.append(number)
 
@@ -134,25 +173,24 @@ class Killer:
 
 
 @pytest.mark.timeout(180)  # a gibibyte through two processes, eleven starts of a drain
-@pytest.mark.parametrize("victims", ["worker", "supervisor", "both"])
+@pytest.mark.parametrize(("way", "victims"), CASES, indirect=["way"])
 def test_a_killed_upload_goes_on_from_its_last_part(
-    tmp_path: Path, service: Service, proxy: FaultProxy, source: Source, victims: str
+    scene: BucketScene, way: Way, source: Source, victims: str
 ) -> None:
-    """At most the parts in flight at each of ten kills are sent again, and none that was recorded.
+    """At most the parts in flight at each kill are sent again, and none that was recorded.
 
     The object is whole: the service's own CRC32C of it is that of the file.
     """
     seed = int(os.environ.get("UPLOADER_TEST_SEED") or random.randrange(1 << 32))
     print(f"UPLOADER_TEST_SEED={seed}")
     chance = random.Random(seed)
-    scene = BucketScene(tmp_path, service, proxy)
     with scene.open() as spool:
         upload_id = spool.put_file(NAME, source.path)
-    watch = Watch(scene, upload_id)
+    watch = Watch(scene, upload_id, way.part)
     killer = Killer(scene, victims, chance)
     try:
         # each kill waits for one more part to begin: there must be as many left
-        kills = (chance.randrange(source.size - KILLS * PART) for _ in range(KILLS))
+        kills = (chance.randrange(source.size - way.kills * way.part) for _ in range(way.kills))
         for threshold in sorted(kills):
             # what was still in the sockets of the last victims is counted too: a new part, and
             # somebody to kill, show that the upload goes on
@@ -172,11 +210,11 @@ def test_a_killed_upload_goes_on_from_its_last_part(
         killer.drain.kill()
         watch.close()
 
-    assert len(watch.recorded) >= source.size // PART // 2  # else the next line shows nothing
+    assert len(watch.recorded) >= source.size // way.part // 2  # else the next line shows nothing
     assert watch.sent_again == []
-    lost = KILLS * (1 if victims == "worker" else AT_ONCE[service.scheme])
-    assert source.size <= watch.sent <= source.size + lost * PART
-    assert len({part.session for part in watch.requests}) == 1
+    lost = way.kills * (1 if victims == "worker" else way.at_once)
+    assert source.size <= watch.sent <= source.size + lost * way.part + len(watch.requests) * FRAME
+    assert len(watch.sessions) == 1
 
     described = scene.describe(NAME)
     assert (described.size, described.crc32c) == (source.size, source.crc32c)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.servers.gcs_server import GcsServer
+    from tests.servers.strict_gcs.running import StrictGcs
     from tests.servers.s3_server import S3Server
 
 #: How the names begin, below the prefix, of parts that are objects.
@@ -118,14 +118,12 @@ class Service(abc.ABC):
     Attributes:
         scheme: of URLs of destinations.
         part: bytes; the least that a part has.
-        content: the kinds of requests that carry bytes of a file that goes in a session.
         too_late: statuses of a request of a session that another process has brought to its end.
     """
 
     server: Any
     scheme: ClassVar[str]
     part: ClassVar[int]
-    content: ClassVar[tuple[Kind, ...]]
     too_late: ClassVar[frozenset[int]]
 
     @property
@@ -143,12 +141,12 @@ class Service(abc.ABC):
         """Make a bucket that nobody else uses."""
 
     @abc.abstractmethod
-    def number_of(self, request: Request, part_size: int) -> int:
-        """Return the number of the part that a request has bytes of."""
+    def number_of(self, request: Request, part_size: int) -> int | None:
+        """Return the number of the part that a request brings; None if it brings none."""
 
-    def length(self, request: Request) -> int:
-        """Return how many bytes of a file a request has brought so far."""
-        return request.body_bytes if request.kind in self.content else 0
+    @abc.abstractmethod
+    def brings(self, request: Request, key: str, upload_id: str) -> str:
+        """Return the session by which a request brings bytes of an upload, "" if it does not."""
 
 
 class S3Service(Service):
@@ -157,40 +155,52 @@ class S3Service(Service):
     server: S3Server
     scheme = "s3"
     part = 5 << 20
-    content = (Kind.PART,)
     too_late = frozenset({404, 412})
 
     def make_bucket(self) -> Bucket:
         """See `Service.make_bucket`."""
         return S3Bucket(self.server.make_bucket(), self.server.client())
 
-    def number_of(self, request: Request, part_size: int) -> int:
+    def number_of(self, request: Request, part_size: int) -> int | None:
         """See `Service.number_of`: it is said."""
-        assert request.part
-        return request.part
+        return request.part if request.kind == Kind.PART else None
+
+    def brings(self, request: Request, key: str, upload_id: str) -> str:
+        """See `Service.brings`."""
+        return request.session if (request.kind, request.key) == (Kind.PART, key) else ""
 
 
 class GcsService(Service):
-    """A service that speaks the JSON API of GCS.
+    """The strict server, which speaks the JSON API of GCS.
 
-    The part that brings a session's last byte makes the object: it is both part and completion.
-    Sent again it is answered with what it made (200), though that may have been replaced since.
+    The request that brings a session's last byte makes the object: the completion brings the last
+    256 KiB or less. Made again it is answered with what it made (200), though that may have been
+    replaced since.
     """
 
-    server: GcsServer
+    server: StrictGcs
     scheme = "gs"
     part = 1 << 20
-    content = (Kind.PART, Kind.COMPLETE)
     too_late = frozenset({200, 404, 410, 412})
 
     def make_bucket(self) -> Bucket:
         """See `Service.make_bucket`."""
         return GcsBucket(self.server.make_bucket(), self.server.client())
 
-    def number_of(self, request: Request, part_size: int) -> int:
-        """See `Service.number_of`: that of the part in which its offset is."""
-        assert request.part is not None
-        return request.part // part_size + 1
+    def number_of(self, request: Request, part_size: int) -> int | None:
+        """See `Service.number_of`: its name's end, or that of the part in which its offset is."""
+        if request.kind == Kind.PUT and PARTS in request.key:
+            return int(request.key.rpartition("/")[2])
+        if request.kind == Kind.PART and request.part is not None:
+            return request.part // part_size + 1
+        return None
+
+    def brings(self, request: Request, key: str, upload_id: str) -> str:
+        """See `Service.brings`: the session, or the folder of its parts."""
+        if request.kind in {Kind.PART, Kind.COMPLETE} and request.key == key:
+            return request.session
+        folder = request.key.rpartition("/")[0]
+        return folder if request.kind == Kind.PUT and f"{PARTS}{upload_id}-" in folder else ""
 
 
 def service_of(scheme: str, request: pytest.FixtureRequest) -> Service:
