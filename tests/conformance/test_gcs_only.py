@@ -10,6 +10,7 @@ import pytest
 
 from tests.conformance.watched_gcs import WatchedGcs, parts_at_once, watching_gcs
 from tests.servers.faults import Answer, DropAnswer, first
+from tests.servers.plain import wait_until
 from tests.servers.requests import Kind
 from tests.servers.strict_gcs.running import StrictGcs
 from uploader.drain.steps import Batch, Link, PutWhole, answers_in
@@ -416,6 +417,7 @@ def test_a_damaged_file_is_never_finished(watched: WatchedGcs) -> None:
     artifact.blob.write_bytes(bytes((3 << 20) - 1) + b"!")
     with pytest.raises(Exception, match="spool file damaged"):
         artifact.put(store, NAME)
+    wait_until(lambda: watched.requests(Kind.PUT))
     assert watched.only(Kind.PUT).upstream_status is None
     assert watched.all_names() == set()
 
