@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.servers.s3_server import S3Server
+    from tests.servers.token_issuer import TokenIssuer
 
 
 class Login(abc.ABC):
@@ -22,6 +23,7 @@ class Login(abc.ABC):
 
     missing: ClassVar[str]
     wrong: ClassVar[str]
+    secret: ClassVar[str] = "a wrong secret"  #: that must be said nowhere
 
     def __init__(self, file: Path) -> None:
         """Begin with good ones."""
@@ -74,7 +76,7 @@ class S3Login(Login):
 
     def spoil(self) -> None:
         """See `Login.spoil`."""
-        self._tell("a wrong secret")
+        self._tell(self.secret)
 
     def _tell(self, secret: str) -> None:
         lines = (
@@ -83,3 +85,29 @@ class S3Login(Login):
             f"aws_secret_access_key = {secret}",
         )
         self._write("\n".join(lines))
+
+
+class GcsLogin(Login):
+    """A service account's file, for which an issuer gives out tokens."""
+
+    missing = "name a service account's file in GOOGLE_APPLICATION_CREDENTIALS"
+    wrong = "Invalid Credentials; renew the credentials"
+
+    def __init__(self, file: Path, issuer: TokenIssuer) -> None:
+        """Have those that the issuer gives out at first."""
+        self._issuer, self._good = issuer, issuer.token
+        super().__init__(file)
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """See `Login.environment`."""
+        without = {name: value for name, value in given.items() if name != "STORAGE_EMULATOR_HOST"}
+        return {**without, "GOOGLE_APPLICATION_CREDENTIALS": str(self.file)}
+
+    def renew(self) -> None:
+        """See `Login.renew`."""
+        self._issuer.token = self._good
+        self._write(self._issuer.account())
+
+    def spoil(self) -> None:
+        """See `Login.spoil`."""
+        self._issuer.token = self.secret

@@ -14,12 +14,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.crash.bucket_scene import BucketScene, is_own, wait_until
-from tests.crash.logins import Login, S3Login
+from tests.crash.logins import GcsLogin, Login, S3Login
+from tests.servers.certificates import Certificates
 from tests.servers.faults import Answer, Fault, Refuse
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Kind, Refusal, Request
 from tests.servers.s3_server import S3Server
-from tests.servers.services import S3Service, Service
+from tests.servers.services import GcsService, S3Service, Service
+from tests.servers.strict_gcs.running import StrictGcs, strict_gcs_running
+from tests.servers.token_issuer import issuing
 from uploader import Spool, State
 from uploader.checksum import crc32c
 from uploader.store.s3.arguments import KEY_VARIABLE
@@ -27,6 +30,8 @@ from uploader.store.s3.arguments import KEY_VARIABLE
 PART = 5 << 20  #: bytes; the least that S3 takes
 PARTS = 12
 GOOD = 5  #: parts that arrive before the credentials go bad
+
+TOKEN = "a token that is good"
 
 EXPIRED = Refuse(Refusal.EXPIRED)
 SKEWED = Answer(403, "RequestTimeTooSkewed")
@@ -68,7 +73,27 @@ def s3_scene(tmp_path: Path, seaweed: S3Server) -> Iterator[CredentialsScene]:
         yield CredentialsScene(tmp_path / "scene", S3Service(seaweed), proxy, login)
 
 
-@pytest.fixture(params=["s3_scene"])
+@pytest.fixture(scope="module")
+def strict_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
+    """Return a GCS that lets in who has its token, by TLS: without that none is sent."""
+    folder = tmp_path_factory.mktemp("strict_tls")
+    with strict_gcs_running(folder, token=TOKEN, tls=True) as process:
+        yield process.server
+
+
+@pytest.fixture
+def gs_scene(tmp_path: Path, strict_tls: StrictGcs) -> Iterator[CredentialsScene]:
+    """Return a scene of its own, behind a proxy that has the certificates of the service."""
+    assert strict_tls.ca_bundle
+    folder = strict_tls.ca_bundle.parent
+    shown = Certificates(strict_tls.ca_bundle, folder / "key.pem", folder / "chain.pem")
+    trusted = {"ca_bundle": str(strict_tls.ca_bundle)}
+    with issuing(TOKEN) as issuer, FaultProxy(strict_tls.endpoint, shown) as proxy:
+        login = GcsLogin(tmp_path / "credentials", issuer)
+        yield CredentialsScene(tmp_path / "scene", GcsService(strict_tls), proxy, login, **trusted)
+
+
+@pytest.fixture(params=["s3_scene", "gs_scene"])
 def scene(request: pytest.FixtureRequest) -> CredentialsScene:
     """Return one for each kind of store."""
     scene = request.getfixturevalue(request.param)
@@ -125,7 +150,13 @@ def test_an_upload_goes_on_from_its_last_part_when_credentials_are_renewed(
     assert scene.owner("large") == maker
     assert crc32c(scene.read("large")) == crc32c(content)
     assert scene.unfinished() == []
-    assert "a wrong secret" not in scene.log.read_text()
+    said = scene.log.read_text() + scene.status() + json.dumps(scene.listed())
+    assert scene.login.secret not in said
+    if scene.service.scheme == "gs":  # whoever knows a session may write to it
+        assert all(one.session not in said for one in scene.requests(Kind.PART))
+        files = [path for path in scene.spool.rglob("*") if path.is_file()]
+        assert not any(TOKEN.encode() in path.read_bytes() for path in files)
+        assert TOKEN not in said
 
 
 def refused(scene: CredentialsScene) -> subprocess.CompletedProcess[str]:

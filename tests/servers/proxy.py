@@ -7,7 +7,8 @@
 - GCS names no object in a request of a session: what the session was begun with is remembered.
 - Own thread, own event loop; `requests` and `sent` may be asked from any thread at any time.
 - What goes wrong in the proxy itself, or in a `decide`, is raised at the end of the `with`.
-- Plain HTTP on both sides, to a server on the same machine.
+- Plain HTTP on both sides, to a server on the same machine; TLS on both if that has it, since a
+  session's URI has the scheme that the server listens by.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from tests.servers.certificates import Certificates
     from tests.servers.faults import Fault
 
 #: Seconds. Starting and ending touch only the loopback and this process.
@@ -41,15 +44,22 @@ class FaultProxy:
 
     Attributes:
         decide: asked once for each request; None lets it pass. May be set anew at any time.
-        endpoint: `http://127.0.0.1:<port>`, for a client in place of the server's own.
+        endpoint: `http://127.0.0.1:<port>`, for a client in place of the server's own; `https://`
+            if that is, with the certificates that are given.
     """
 
     endpoint: str
 
-    def __init__(self, upstream_endpoint: str) -> None:
+    def __init__(self, upstream_endpoint: str, certificates: Certificates | None = None) -> None:
         parts = urlsplit(upstream_endpoint)
-        if parts.scheme != "http" or not parts.hostname or not parts.port:
-            raise ValueError(f"not http://HOST:PORT: {upstream_endpoint}")
+        self._scheme = "https" if certificates else "http"
+        if parts.scheme != self._scheme or not parts.hostname or not parts.port:
+            raise ValueError(f"not {self._scheme}://HOST:PORT: {upstream_endpoint}")
+        self._shown = self._trusted = None
+        if certificates:
+            self._shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._shown.load_cert_chain(certificates.chain, certificates.key)
+            self._trusted = ssl.create_default_context(cafile=certificates.authority)
         self.decide: Callable[[Request], Fault | None] = lambda _: None
         self._address = (parts.hostname, parts.port)
         self._numbers = itertools.count(1)
@@ -73,7 +83,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         self._thread.start()
         port, self._stop = self._ready.result(LIMIT)
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint = f"{self._scheme}://127.0.0.1:{port}"
         return self
 
     def __exit__(
@@ -100,7 +110,9 @@ class FaultProxy:
     async def _serve(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=PIECE)
+        server = await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, limit=PIECE, ssl=self._shown
+        )
         port = server.sockets[0].getsockname()[1]
         self._ready.set_result((port, lambda: loop.call_soon_threadsafe(stop.set)))
         await stop.wait()
@@ -120,7 +132,7 @@ class FaultProxy:
             self._failures.append(failure)
 
     async def _connection(self, client: Peer) -> None:
-        upstream = Upstream(*self._address)
+        upstream = Upstream(*self._address, self._trusted)
         try:
             with contextlib.suppress(PeerGoneError):  # told to the other side by closing it
                 while head := await client.read_head():

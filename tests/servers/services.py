@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.servers.strict_gcs.running import StrictGcs
     from tests.servers.s3_server import S3Server
+    from tests.servers.strict_gcs.running import StrictGcs
 
 #: How the names begin, below the prefix, of parts that are objects.
 PARTS = ".uploader-parts/"

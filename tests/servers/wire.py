@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Iterator
 
 #: Bytes. What asyncio reads from a socket at once; smaller pieces cost throughput.
@@ -69,14 +70,14 @@ class Peer:
         self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
-    async def reach(cls, host: str, port: int) -> Peer:
+    async def reach(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Peer:
         """Connect.
 
         Raises:
             PeerGoneError: nobody listens there.
         """
         with _going():
-            return cls(*await asyncio.open_connection(host, port, limit=PIECE))
+            return cls(*await asyncio.open_connection(host, port, limit=PIECE, ssl=tls))
 
     @property
     def usable(self) -> bool:
@@ -178,8 +179,8 @@ class Peer:
 class Upstream:
     """The connection to the server that goes with one of a client's: opened when it is needed."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._address = (host, port, tls)
         self._peer: Peer | None = None
 
     async def peer(self) -> Peer:
