@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import google.auth
 from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
+from google.auth.environment_vars import CREDENTIALS
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import storage
 from requests import Session
@@ -28,7 +29,7 @@ from uploader.store.gcs.sdk_errors import NO_CREDENTIALS, classified_of_sdk
 from uploader.store.http.line import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from uploader.config import Options
     from uploader.place import Place
@@ -128,10 +129,7 @@ def _credentials(options: Options, endpoint: str | None) -> Any:
     with warnings.catch_warnings():
         # It warns of files that a stranger gave; this one is named by whom it logs in.
         warnings.simplefilter("ignore", DeprecationWarning)
-        if path := options.credentials_file:
-            found = _read(path, scopes)
-        else:
-            found, _ = google.auth.default(scopes=scopes)
+        found = _found(options.credentials_file, scopes)
     if options.impersonate_service_account:
         return impersonated_credentials.Credentials(
             source_credentials=found,
@@ -142,12 +140,17 @@ def _credentials(options: Options, endpoint: str | None) -> Any:
     return found
 
 
-def _read(path: str, scopes: Iterable[str]) -> Any:
+def _found(path: str | None, scopes: Sequence[str]) -> Any:
+    """Return the credentials in a file, or those that google-auth finds by itself."""
     try:
-        found, _ = google.auth.load_credentials_from_file(path, scopes=scopes)
+        if path:
+            found, _ = google.auth.load_credentials_from_file(path, scopes=scopes)
+        else:
+            found, _ = google.auth.default(scopes=scopes)
     except (OSError, AttributeError, KeyError, TypeError) as error:
         # Not what the error says of what is in the file: it may be a key.
         why = error.strerror if isinstance(error, OSError) else "it has not the form of one"
-        msg = f"cannot use the credentials file {path}: {why}; {NO_CREDENTIALS}"
+        which = path or os.environ.get(CREDENTIALS, "of the default")
+        msg = f"cannot use the credentials file {which}: {why}; {NO_CREDENTIALS}"
         raise AuthError(msg) from None
     return found
