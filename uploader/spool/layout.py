@@ -30,6 +30,7 @@ from uploader.errors import NotASpoolError, SpoolDamagedError, SpoolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+DATABASE = "spool.db"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -78,7 +79,7 @@ class Layout:
     def __init__(self, root: Path) -> None:
         """Name the paths below `root`; nothing is touched."""
         self.root = root
-        self.database = root / "spool.db"
+        self.database = root / DATABASE
         self.blobs = root / "blobs"
         self._blobs = str(self.blobs)
         self.staging = root / "staging"
@@ -106,11 +107,16 @@ class Layout:
         return self.staging / upload_id
 
     def make(self) -> None:
-        """Make the directories, durably; again is harmless.
+        """Make the directories; again is harmless.
+
+        They are durable once there is a database: whoever makes that has synced all of them first,
+        also those that another process made and may not have synced yet. Names in the spool's own
+        directory are made durable by SQLite, which syncs it with the first commit to a new log.
 
         Raises:
             SpoolError: the place is unfit (a network file system, not empty, someone else's).
         """
+        is_new = not self.database.exists()
         self.root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         self._refuse_foreign()
         refuse_network_file_system(self.root)
@@ -119,9 +125,9 @@ class Layout:
         self._refuse_replaced()
         for directory in (self.staging, self.blobs):
             _make_private(directory)
-        self._make_buckets()
-        for directory in (self.root, self.root.parent):
-            sync_directory(directory)
+        self._make_buckets(is_new=is_new)
+        if is_new:
+            self._sync_way()
 
     def require(self) -> None:
         """Raise `NotASpoolError` or `SpoolError` unless this is a spool that we may open."""
@@ -157,8 +163,20 @@ class Layout:
                 "move the directory away to keep the bytes, and begin a new spool"
             )
 
-    def _make_buckets(self) -> None:
-        """Make those of the 256 directories below `blobs/` that are not there.
+    def _sync_way(self) -> None:
+        """Make the names of the directories that lead here durable, however many are new."""
+        device = self.root.stat().st_dev
+        for directory in self.root.parents:
+            if directory.stat().st_dev != device:
+                return
+            try:
+                sync_directory(directory)
+            except PermissionError:  # one that may be entered but not read cannot be synced alone
+                os.sync()
+                return
+
+    def _make_buckets(self, *, is_new: bool = False) -> None:
+        """Make those of the 256 directories below `blobs/` that are not there, durably.
 
         Raises:
             SpoolDamagedError: one is no directory: what is moved into it would be elsewhere.
@@ -171,7 +189,7 @@ class Layout:
                 missing.discard(entry.name)
         for name in missing:
             _make_private(self.blobs / name)
-        if missing:
+        if missing or is_new:
             sync_directory(self.blobs)
 
     def _refuse_replaced(self) -> None:

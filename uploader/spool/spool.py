@@ -25,7 +25,7 @@ from uploader.spool import items, schema, staging
 from uploader.spool.capacity import Capacity
 from uploader.spool.items import Logged
 from uploader.spool.journal import Journal, damaged
-from uploader.spool.layout import Layout, locked, open_private, sync_directory
+from uploader.spool.layout import Layout, locked, open_private
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
 from uploader.spool.remembered import Remembered
@@ -366,8 +366,8 @@ class Spool:
             self._layout.require()
         with locked(self._layout.init_lock):
             self._layout.refuse_loss()
-            fresh = not self._layout.database.exists()
-            if fresh:  # SQLite gives the log and the shared memory the mode of the database
+            if not self._layout.database.exists():
+                # SQLite gives the log and the shared memory the mode of the database
                 os.close(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
             self._journal = Journal(self._layout.root)
             try:
@@ -378,8 +378,6 @@ class Spool:
             except BaseException:
                 self._journal.close()
                 raise
-            if fresh:
-                sync_directory(self._layout.root)
 
     def _refuse_pending(self, name: str, *, overwrite: bool) -> None:
         if not overwrite and self.ledger.name_is_pending(name):

@@ -8,7 +8,8 @@ names any more, would be swept. So what is there is looked at before SQLite has 
 - a log whose first bytes are not its mark, nor zeros, was overwritten;
 - two commits or more behind the last frame that SQLite takes: a power loss cuts one at most;
 - no log, though the shared memory that is made after it, and removed before it, is there and says
-  that there are frames which are not in the database yet.
+  that there are frames which are not in the database yet. Not after the machine went down: what it
+  left of the shared memory is of any time, and may belong to a log that was removed since.
 
 A log that was removed together with the shared memory, and a damaged last commit, look like what a
 crash leaves: they cannot be told. Source of the format: sqlite.org/walformat.html.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -97,6 +99,8 @@ def _refuse_taken_away(database: Path, log: str) -> None:
         before = os.stat(shared)
         if os.path.exists(log):
             return  # another process made both just now
+        if before.st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
+            return
         with open(shared, "rb") as file:
             same = os.fstat(file.fileno()).st_ino == before.st_ino
             said = file.read(SHARED)
