@@ -13,12 +13,14 @@ import pytest
 from tests.conformance.watched import Watched, standing_before
 from tests.servers.requests import Kind
 from tests.servers.strict_gcs.running import StrictGcs
-from uploader.model import PutMode
+from uploader.drain.steps import Link
+from uploader.model import PutMode, SymlinkMode
 from uploader.store import limits
 from uploader.store.base import ObjectStore
 from uploader.store.gcs.sessions import Session
 from uploader.store.testing.given import Artifact
 
+POINTER = "pointer.symlink"
 MULTIPLE = 256 << 10  #: bytes; of what a session keeps
 
 
@@ -86,3 +88,20 @@ def watching_gcs(server: StrictGcs, directory: Path) -> Iterator[WatchedGcs]:
 def secret_of(session: str) -> str:
     """Return what makes the URI of a session a secret."""
     return Session.of(session).uri.rpartition("upload_id=")[2]
+
+
+def write_all_ways(watched: WatchedGcs, store: ObjectStore) -> dict[str, Artifact]:
+    """Store a whole object, one by a session, one of parts at once, a copy, and a pointer."""
+    small = watched.artifacts.of(b"the bytes of a whole object")
+    small.put(store, "whole")
+    large, _ = watched.put_parts(store, "large")
+    made = {
+        "whole": small,
+        "large": large,
+        "composed": watched.put_parts_at_once(store, "composed"),
+        "copy": Artifact(small.blob, small.content),
+        POINTER: watched.artifacts.of(store.full_name("whole").encode()),
+    }
+    store.copy("whole", "copy", PutMode.CREATE, made["copy"].meta)
+    Link("whole", "pointer", PutMode.CREATE, SymlinkMode.POINTER, made[POINTER].meta).perform(store)
+    return made
