@@ -263,7 +263,7 @@ def test_complaints_lower_the_requests_in_flight_and_success_raises_them(
     scene.proxy.decide = pressure = Pressure(scene, workers)
     assert drained(scene, "--workers", str(workers)) == 0, scene.log.read_text()
     assert pressure.complaints == workers
-    assert max(pressure.after[:4]) <= workers // 2
+    assert max(pressure.after[:10]) <= workers // 2  # all eight are at it again after seven, else
     assert max(pressure.after) >= workers  # more where a worker does several of a batch
     assert len(scene.names()) == files
 
