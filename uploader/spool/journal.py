@@ -37,22 +37,17 @@ from persistqueue.sqlackqueue import SQLiteAckQueue
 
 from uploader.errors import SpoolDamagedError, SpoolError
 from uploader.spool import wal
+from uploader.spool.damage import damage_named, damaged
+from uploader.spool.layout import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
-DATABASE = "spool.db"
 BUSY_TIMEOUT = 60.0  #: seconds; a checkpoint of a large log on a slow disk may hold the lock long
 
 CACHE = 8192  #: KiB of pages; the inner pages of the indexes over a million rows fit
-
-#: Errors of the file itself, not of what was asked of it.
-_DAMAGE = (
-    "malformed", "not a database", "disk image", "no such", "Could not decode", "unsupported file",
-    "unable to open database",
-)  # fmt: skip
 
 
 class _Connection(sqlite3.Connection):
@@ -93,8 +88,10 @@ class _Queue(SQLiteAckQueue):
         multithreading: bool,  # noqa: ARG002  the signature that the library calls
         timeout: float,
     ) -> _Connection:
+        database = f"{path}/{self.db_file_name}"
+        log = wal.found(database)
         connection = sqlite3.connect(
-            f"{path}/{self.db_file_name}",
+            database,
             timeout=timeout,
             check_same_thread=False,  # `Journal` lets one thread in at a time
             factory=_Connection,
@@ -102,6 +99,10 @@ class _Queue(SQLiteAckQueue):
         try:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{CACHE}"):
                 connection.execute(f"PRAGMA {pragma}")
+            wal.require_whole(log, database, connection)  # before anything is written
+        except SpoolDamagedError:
+            _never_close(connection)  # the last one to close removes the log, the only evidence
+            raise
         except BaseException:
             connection.close()
             raise
@@ -213,11 +214,30 @@ class Journal:
         """The item is a dead letter; its row stays, for its retry."""
         self._call("ack_failed", id=seq)
 
-    def require_sound(self) -> None:
-        """Raise `SpoolDamagedError` unless tables and indexes are as they should be: reads all."""
-        found = self.rows("PRAGMA integrity_check(1)")
+    def is_sound(self) -> bool:
+        """Tell whether all rows are as they must be. It reads all of the database.
+
+        Raises:
+            SpoolDamagedError: its tables or indexes are not.
+        """
+        if self.rows("PRAGMA integrity_check(1)") == [("ok",)]:
+            return True
+        with self.unchecked():
+            found = self.rows("PRAGMA integrity_check(1)")
         if found != [("ok",)]:
             raise damaged(self._directory, " ".join(str(found[0][0]).split()))
+        return False
+
+    @contextmanager
+    def unchecked(self) -> Iterator[None]:
+        """Let rows be moved whose columns were edited into what the schema's CHECKs refuse."""
+        with self._handle() as queue:  # for our thread alone
+            connection = _connection_of(queue)
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            try:
+                yield
+            finally:
+                connection.execute("PRAGMA ignore_check_constraints = OFF")
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has committed."""
@@ -258,7 +278,7 @@ class Journal:
                 "transaction or from C: start the process by exec, or open the spool in it only"
             )
             raise SpoolError(msg)
-        with self._lock, _damage_named(self._directory):
+        with self._lock, damage_named(self._directory):
             if self._closed:
                 msg = f"spool {self._directory} is closed"
                 raise SpoolError(msg)
@@ -296,9 +316,7 @@ os.register_at_fork(
 
 
 def _open(directory: Path) -> _Queue:
-    database = directory / DATABASE
-    found = wal.found(database)
-    queue = _Queue(
+    return _Queue(
         str(directory),
         auto_resume=False,
         name="journal",
@@ -306,12 +324,6 @@ def _open(directory: Path) -> _Queue:
         timeout=BUSY_TIMEOUT,
         db_file_name=DATABASE,
     )
-    try:
-        wal.require_whole(found, database, _connection_of(queue))
-    except BaseException:
-        queue.close()
-        raise
-    return queue
 
 
 def _taken(queue: _Queue, seq: int) -> Any:
@@ -346,38 +358,8 @@ def _whole(connection: _Connection, method: Callable[..., Any], *args: Any, **kw
         raise
 
 
-@contextmanager
-def _damage_named(directory: Path) -> Iterator[None]:
-    """Turn SQLite's errors about a damaged file into ours, which says what to do."""
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.DatabaseError as error:
-        if "readonly" in str(error):
-            msg = (
-                f"the spool's database {directory / DATABASE} cannot be written: {error}; is its "
-                "file system mounted read-only, or is the file somebody else's?"
-            )
-            raise SpoolError(msg) from error
-        if any(word in str(error) for word in _DAMAGE):
-            raise damaged(directory, str(error)) from error
-        raise
-    except UnicodeDecodeError as error:  # in the words of an error, or of the schema
-        raise damaged(directory, str(error)) from error
-
-
-def damaged(directory: Path, how: str) -> SpoolDamagedError:
-    """Return the error of a database that cannot be read; it says what to do."""
-    return SpoolDamagedError(
-        f"the spool's database {directory / DATABASE} cannot be read: {how}. Nothing was "
-        f"changed. The artifacts' bytes are in {directory / 'blobs'}; keep a copy of the whole "
-        "directory before you try to repair the database (sqlite3's .recover)"
-    )
-
-
-def _never_close(inherited: object) -> None:
-    """Keep an inherited handle alive for ever, so that no finalizer closes it in this child."""
+def _never_close(handle: object) -> None:
+    """Keep a handle alive for ever, so that no finalizer closes it in this process."""
     import ctypes
 
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle))

@@ -153,8 +153,6 @@ class Layout:
         None is copied before there is one: it was lost. A new one would know of none of them, and
         the next sweep would remove them.
         """
-        if self.database.exists() and self.database.stat().st_size:
-            return
         found = next((path for path in self.root.glob("*/**/*") if is_id(path.name)), None)
         if found:
             raise SpoolDamagedError(

@@ -12,24 +12,27 @@ from __future__ import annotations
 import json
 import logging
 import re
-from functools import cache
+import sqlite3
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uploader import clock
 from uploader.errors import ErrorClass, SpoolDamagedError
 from uploader.model import SentPart
-from uploader.spool.rows import fault, upload_in
+from uploader.spool.rows import fault, row_damaged, upload_in
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from uploader.model import Receipt, Upload
     from uploader.spool.journal import Journal
 
 MAX_VARIABLES = 900  #: parameters of one statement; SQLite allowed 999 before 3.32
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         """Use `journal`'s database."""
         self._journal = journal
-        self._sound = False  #: whether the database was found to be
+        self._sound: bool | None = None  #: whether the database was found to be; None: not looked
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -125,18 +128,19 @@ class Ledger:
         """Tell whether the blob of an upload has to stay."""
         return bool(self._rows("holds_bytes", id=upload_id))
 
-    def knows(self, upload_id: str) -> bool:
-        """Tell whether there is a row of this id, in whatever state."""
-        return bool(self._rows("knows", id=upload_id))
+    def may_have_lost(self, upload_id: str) -> bool:
+        """Tell whether a row of this id may have been lost; one that has ended was not.
 
-    def require_sound(self) -> None:
-        """Raise `SpoolDamagedError` unless all of the database is as it should be.
+        It reads all of the database if there is no row, and looks for damage in it once.
 
-        It reads all of it, once for each process.
+        Raises:
+            SpoolDamagedError: tables or indexes are damaged.
         """
-        if not self._sound:
-            self._journal.require_sound()
-            self._sound = True
+        if self._rows("knows", id=upload_id):
+            return False
+        if self._sound is None:
+            self._sound = self._journal.is_sound()
+        return not self._sound or bool(self._rows("journal_names", id=upload_id))
 
     def holding(self, upload_ids: list[str]) -> set[str]:
         """Return those of the ids whose blobs have to stay."""
@@ -181,9 +185,13 @@ class Ledger:
         One that may not start any more (superseded, cancelled, waiting again) is left out, and so
         is one that is not as it was logged: it becomes a dead letter.
         """
+        uploads = list(uploads)
         seqs = json.dumps([upload.seq for upload in uploads])
         with self._journal.transaction():
-            moved = self._change("start", seqs=seqs)
+            try:
+                moved = self._change("start", seqs=seqs)
+            except sqlite3.IntegrityError:  # a row that was edited into what no row may be
+                moved = sum(self._started(upload) for upload in uploads)
             started = self.select(
                 "WHERE seq IN (SELECT value FROM json_each(?)) AND +state = 'active' ORDER BY seq",
                 (seqs,),
@@ -269,7 +277,7 @@ class Ledger:
         left = self.active()
         with self._journal.transaction():
             for seq in left:
-                self.put_back(seq)
+                self._even_if_edited(partial(self.put_back, seq))
             self._change("stuck")
         return len(left)
 
@@ -314,25 +322,43 @@ class Ledger:
     def cancel(self, upload: Upload) -> bool:
         """Ready or dead -> cancelled; for an active one ask the supervisor. True if it ended."""
         with self._journal.transaction():
-            if self._move("cancel_waiting", seq=upload.seq, now=clock.now()):
+            give_up = partial(self._move, "cancel_waiting", seq=upload.seq, now=clock.now())
+            if self._even_if_edited(give_up):
                 return True
             self._move("request_cancel", seq=upload.seq)
             return False
 
     # -- helpers --------------------------------------------------------------------------------
 
+    def _started(self, upload: Upload) -> int:
+        seqs = json.dumps([upload.seq])
+        try:
+            return self._change("start", seqs=seqs)
+        except sqlite3.IntegrityError as error:
+            with self._journal.unchecked():
+                self._change("start", seqs=seqs)
+                self._bury(upload, upload.error or row_damaged(str(error)))
+            return 0
+
     def _buried(self, upload: Upload, item: Any) -> bool:
-        """Make a dead letter of an upload that is not as it was logged."""
-        how = upload.error if upload.error_class is ErrorClass.DAMAGED else fault(upload, item)
-        if how is None:
-            return False
-        error = (
-            f"its row in the spool's database is damaged: {how}. It was not sent; log the artifact "
-            "again, then `uploader cancel` this upload"
-        )
+        """Make a dead letter of an upload that is not as it was logged; tell whether it was."""
+        error = upload.error if upload.error_class is ErrorClass.DAMAGED else fault(upload, item)
+        if error is not None:
+            self._bury(upload, error)
+        return error is not None
+
+    def _bury(self, upload: Upload, error: str) -> None:
         self.fail(upload, ErrorClass.DAMAGED, error)
+        self.tidied(upload.seq)  # nothing is removed by a name, or a session, that may be anything
         _log.error("dead letter: %s: %s", upload.name, error)
-        return True
+
+    def _even_if_edited(self, move: Callable[[], T]) -> T:
+        """Make a move of one row, also where it was edited into what no row may be."""
+        try:
+            return move()
+        except sqlite3.IntegrityError:
+            with self._journal.unchecked():
+                return move()
 
     def _retry(self, upload: Upload) -> None:
         if self._rows("newer_version", name=upload.name, seq=upload.seq):

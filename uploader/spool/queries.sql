@@ -136,6 +136,9 @@ SELECT 1 FROM upload WHERE id = :id AND state IN ('ready', 'active', 'dead')
 -- name: knows
 SELECT 1 FROM upload WHERE id = :id
 
+-- name: journal_names
+SELECT 1 FROM ack_queue_journal WHERE instr(CAST(data AS TEXT), :id) LIMIT 1
+
 -- name: stuck
 UPDATE upload
    SET waiting_on = (SELECT max(b.seq) FROM upload b

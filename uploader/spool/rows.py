@@ -20,13 +20,25 @@ UNREADABLE = (
     ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, struct.error,
 )  # fmt: skip
 
+_NUMBER, _NONE = (int, float), type(None)
+
+#: The columns, and the types of what is in them: SQLite itself takes anything anywhere.
+_COLUMNS: dict[str, type | tuple[type, ...]] = {
+    "seq": int, "id": str, "kind": str, "name": str, "target": (str, _NONE), "overwrite": int,
+    "size": (int, _NONE), "crc32c": (int, _NONE), "source_mtime": (*_NUMBER, _NONE), "run": str,
+    "rank": int, "state": str, "waiting_on": (int, _NONE), "not_before": _NUMBER, "attempts": int,
+    "error_class": (str, _NONE), "error": (str, _NONE), "enqueued_at": _NUMBER,
+    "finished_at": (*_NUMBER, _NONE), "session": (str, _NONE), "part_size": (int, _NONE),
+    "receipt": (str, _NONE), "cancel_requested": int,
+}  # fmt: skip
+
 
 def upload_in(row: tuple[Any, ...]) -> Upload:
     """Return what a row of `upload` says; of one that is damaged, what can be read."""
     try:
         return _read(row)
     except UNREADABLE as error:
-        return _as_far_as_readable(row, f"{type(error).__name__}: {error!s:.200}")
+        return _as_far_as_readable(row, row_damaged(f"{type(error).__name__}: {error!s:.200}"))
 
 
 def fault(upload: Upload, item: Any) -> str | None:
@@ -34,6 +46,19 @@ def fault(upload: Upload, item: Any) -> str | None:
 
     They say the same twice: what was changed in one of them shows. None if there is nothing.
     """
+    how = _fault(upload, item)
+    return None if how is None else row_damaged(how)
+
+
+def row_damaged(how: str) -> str:
+    """Return the error of an upload whose row is not as it was written; it says what to do."""
+    return (
+        f"its row in the spool's database is damaged: {how}. It was not sent; log the artifact "
+        "again, then `uploader cancel` this upload"
+    )
+
+
+def _fault(upload: Upload, item: Any) -> str | None:
     if not isinstance(item, dict):
         return "the journal's item is gone, or is no JSON object"
     said = {
@@ -84,7 +109,7 @@ def _fits(part_size: int | None, block: int) -> bool:
     return isinstance(part_size, int) and part_size > 0 and part_size % block == 0
 
 
-def _as_far_as_readable(row: tuple[Any, ...], why: str) -> Upload:
+def _as_far_as_readable(row: tuple[Any, ...], error: str) -> Upload:
     """Return a row that is damaged, without what it would need to be sent."""
     seq, id_, _, name, *_ = row
     known = {state.value: state for state in State}
@@ -92,7 +117,7 @@ def _as_far_as_readable(row: tuple[Any, ...], why: str) -> Upload:
         seq=seq, id=str(id_), kind=Kind.FILE, name=str(name), target=None, overwrite=False,
         size=None, crc32c=None, source_mtime=None, run="", rank=0,
         state=known.get(row[11], State.DEAD), waiting_on=None, not_before=0, attempts=0,
-        error_class=ErrorClass.DAMAGED, error=why, enqueued_at=0, finished_at=None, session=None,
+        error_class=ErrorClass.DAMAGED, error=error, enqueued_at=0, finished_at=None, session=None,
         part_size=None, receipt=None, cancel_requested=False,
     )  # fmt: skip
 
@@ -101,6 +126,10 @@ def _read(row: tuple[Any, ...]) -> Upload:
     (seq, id_, kind, name, target, overwrite, size, crc32c, source_mtime, run, rank, state,
      waiting_on, not_before, attempts, error_class, error, enqueued_at, finished_at, session,
      part_size, receipt, cancel_requested) = row  # fmt: skip
+    for value, (column, kinds) in zip(row, _COLUMNS.items(), strict=True):
+        if not isinstance(value, kinds):
+            msg = f"its {column} is {value!r:.80}"
+            raise TypeError(msg)
     return Upload(
         seq=seq, id=id_, kind=Kind(kind), name=name, target=target, overwrite=bool(overwrite),
         size=size, crc32c=crc32c, source_mtime=source_mtime, run=run, rank=rank, state=State(state),

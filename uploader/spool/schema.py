@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploader.errors import NotASpoolError, SpoolVersionError
+from uploader.spool.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,10 +28,12 @@ def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
 
     Raises:
         NotASpoolError: the file is another program's, or empty and `create` is false.
+        SpoolDamagedError: it is empty, and there are payloads.
         SpoolVersionError: a newer version of this program wrote it.
     """
     version = _pragma(journal, "user_version")
     if version == 0:
+        Layout(directory).refuse_loss()
         if not create or not _is_blank(journal):
             msg = (
                 f"not a spool: {directory} holds a database that is not a spool's, or its making "

@@ -23,8 +23,9 @@ from uploader.model import POINTER_SUFFIX, Status, Upload, check_link, check_nam
 from uploader.place import Place, ambient_of
 from uploader.spool import items, schema, staging
 from uploader.spool.capacity import Capacity
+from uploader.spool.damage import damaged
 from uploader.spool.items import Logged
-from uploader.spool.journal import Journal, damaged
+from uploader.spool.journal import Journal
 from uploader.spool.layout import Layout, locked, open_private
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
@@ -251,8 +252,7 @@ class Spool:
             if "full" not in str(error):
                 raise
             staging.discard(self._layout, item["id"])
-            msg = f"no room for the spool's database in {self.path}: {error}"
-            raise SpoolFullError(msg) from error
+            raise SpoolFullError(f"no room for the database in {self.path}: {error}") from error
         reached("spool.committed")
         for upload_id in superseded:
             staging.discard(self._layout, upload_id)
@@ -365,8 +365,8 @@ class Spool:
         else:
             self._layout.require()
         with locked(self._layout.init_lock):
-            self._layout.refuse_loss()
             if not self._layout.database.exists():
+                self._layout.refuse_loss()
                 # SQLite gives the log and the shared memory the mode of the database
                 os.close(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
             self._journal = Journal(self._layout.root)

@@ -29,7 +29,6 @@ from uploader.errors import SpoolDamagedError
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
 HEADER = 32  #: bytes
 FRAME_HEADER = 24  #: bytes
@@ -45,7 +44,7 @@ class Found:
     commits: tuple[int, ...]  #: numbers of its frames, from 1, that end a transaction
 
 
-def found(database: Path) -> Found | None:
+def found(database: str) -> Found | None:
     """Return what is there; None if nothing is.
 
     Raises:
@@ -70,7 +69,7 @@ def found(database: Path) -> Found | None:
         os.close(descriptor)
 
 
-def require_whole(before: Found | None, database: Path, connection: sqlite3.Connection) -> None:
+def require_whole(before: Found | None, database: str, connection: sqlite3.Connection) -> None:
     """Raise `SpoolDamagedError` if SQLite did not take all commits that were found."""
     if before is None or not before.commits:
         return
@@ -93,7 +92,7 @@ def _salts_now(log: str) -> bytes:
         return file.read(HEADER)[16:24]
 
 
-def _refuse_taken_away(database: Path, log: str) -> None:
+def _refuse_taken_away(database: str, log: str) -> None:
     shared = f"{database}-shm"
     with suppress(FileNotFoundError):
         before = os.stat(shared)
