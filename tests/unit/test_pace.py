@@ -187,7 +187,8 @@ def test_whole_objects_and_parts_are_paced(
     session = store.begin("parts", PutMode.CREATE, meta_of(CONTENT))
     sent = store.put_part("parts", session, Part(1, 0, len(CONTENT)), body)
     assert clock.passed == round(2 * SECONDS + 12 / RATE, 6)
-    store.complete("parts", session, [sent], PutMode.CREATE, meta_of(CONTENT), whole=Body.of_bytes(CONTENT))
+    whole = Body.of_bytes(CONTENT)
+    store.complete("parts", session, [sent], PutMode.CREATE, meta_of(CONTENT), whole=whole)
     assert [b"".join(store.read(name)) for name in ("whole", "parts")] == [CONTENT, CONTENT]
 
 

@@ -118,13 +118,14 @@ def _serve(orders: socket.socket, preload: str) -> None:
     with suppress(Exception):  # a worker meets it again, and answers with it
         import_module(preload)
     gc.freeze()  # what is never looked through is never written to, and stays shared
-    while True:
-        order, descriptors, _, _ = socket.recv_fds(orders, _NUMBER.size, _MAX_DESCRIPTORS)
-        if not order:
-            return
-        number = _NUMBER.unpack(order)[0]
-        answer = _started(orders, descriptors) if number == _START else _reaped(number)
-        orders.send(_NUMBER.pack(answer))
+    with suppress(ConnectionError):  # it was killed with an answer of ours unread
+        while True:
+            order, descriptors, _, _ = socket.recv_fds(orders, _NUMBER.size, _MAX_DESCRIPTORS)
+            if not order:
+                return
+            number = _NUMBER.unpack(order)[0]
+            answer = _started(orders, descriptors) if number == _START else _reaped(number)
+            orders.send(_NUMBER.pack(answer))
 
 
 def _started(orders: socket.socket, descriptors: list[int]) -> int:
