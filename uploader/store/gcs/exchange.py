@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from uploader.errors import StoreError
 from uploader.store.body import CHUNK
 from uploader.store.http.connections import Connections
 from uploader.store.http.reply import Answer
@@ -93,19 +92,14 @@ class Mediated:
         """See `Exchange.request`."""
         sized = _Sized(body, int(headers.get("content-length", 0)))
         session = self._session if _origin_of(url) == self._origin else self._plain
-        try:
-            response = session.request(
-                method,
-                url,
-                data=sized if len(sized) else None,
-                headers={"user-agent": AGENT, **headers},
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except Exception:
-            if sized.error:
-                raise sized.error from None
-            raise
+        response = session.request(
+            method,
+            url,
+            data=sized if len(sized) else None,
+            headers={"user-agent": AGENT, **headers},
+            timeout=self._timeout,
+            allow_redirects=False,
+        )
         told = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, told, response.content)
 
@@ -117,10 +111,9 @@ class _Sized:
     """A body as a file whose length `requests` asks for; it is read once."""
 
     def __init__(self, body: Iterable[bytes], size: int) -> None:
-        self._chunks = self._read(body)
+        self._chunks = iter(body)
         self._size = size
         self._waiting = b""
-        self.error: StoreError | None = None  #: why it could not be read; the session may wrap it
 
     def __len__(self) -> int:
         return self._size
@@ -134,13 +127,6 @@ class _Sized:
             self._waiting = next(self._chunks, b"")
         given, self._waiting = self._waiting[:amount], self._waiting[amount:]
         return given
-
-    def _read(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        try:
-            yield from body
-        except StoreError as error:
-            self.error = error
-            raise
 
 
 def _origin_of(url: str) -> str:
