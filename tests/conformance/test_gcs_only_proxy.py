@@ -48,7 +48,6 @@ def test_all_goes_by_a_proxy_where_there_is_one(scene: Scene) -> None:
     """Tokens, files, sessions, parts: none tries to get past it."""
     scene.by_proxy(scene.service.endpoint)
     scene.by_proxy(scene.tokens.endpoint)
-    scene.let_tokens_end_soon()
     use_all(scene, scene.open())
     there = {one.endpoint.rpartition("/")[2] for one in (scene.service, scene.tokens)}
     assert there <= set(scene.tunnel.asked)

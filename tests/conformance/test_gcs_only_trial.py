@@ -19,6 +19,7 @@ from tests.servers.faults import (
 )
 from tests.servers.requests import Kind
 from tests.servers.strict_gcs.running import StrictGcs
+from uploader import clock
 from uploader.errors import AuthError, PermanentError, TransientError
 from uploader.model import PutMode
 from uploader.place import Capabilities
@@ -140,6 +141,21 @@ def test_another_endpoint_is_tried_anew(watched: WatchedGcs) -> None:
     """What one service honours says nothing about another."""
     store = watched.open(can={"endpoint": "http://127.0.0.1:9", "conditional_put": False})
     assert store.prepare(first=False) == watched.capabilities
+
+
+@pytest.mark.parametrize(("ahead", "verdict"), [(0.0, OK), (3600.0, WARNING), (-3600.0, WARNING)])
+def test_a_clock_that_is_wrong_is_found_out(
+    watched: WatchedGcs, monkeypatch: pytest.MonkeyPatch, ahead: float, verdict: Verdict
+) -> None:
+    """By the service's own, as its answers tell it: logins are refused otherwise."""
+    real = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real() + ahead)
+    watched.proxy.decide = first(Kind.PUT, Answer(503, "backendError"))  # has the time
+    probed = watched.open(tried=False).probe()
+    found_out = next(one for one in probed.findings if one.what == "clock")
+    assert found_out.verdict is verdict
+    assert ("3600 s ahead" in found_out.detail) is (ahead > 0)
+    assert ("tokens that it asks for" in found_out.advice) is (ahead != 0)
 
 
 def test_what_a_trial_left_behind_is_in_no_list(watched: WatchedGcs) -> None:
