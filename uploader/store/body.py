@@ -83,10 +83,12 @@ def held_back(body: Body, size: int | None = None) -> Iterator[bytes]:
     last = b""
     for chunk in body.chunks():
         if left > 0:
-            if last:
-                yield last
-            last = chunk if len(chunk) <= left else chunk[:left]
-            left -= len(last)
+            piece = chunk if len(chunk) <= left else chunk[:left]
+            left -= len(piece)
+            if left:
+                yield piece
+            else:
+                last = piece
     if last:
         yield last
 
