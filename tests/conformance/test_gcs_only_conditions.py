@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.watched_gcs import WatchedGcs, watching_gcs, write_all_ways
-from tests.servers.faults import DropAnswer, first
+from tests.servers.faults import DropAnswer, Refuse, first
+from tests.servers.kinds import Refusal
 from tests.servers.requests import Kind
 from tests.servers.strict_gcs.running import StrictGcs
 from uploader.errors import (
@@ -196,6 +197,28 @@ def test_a_refusal_because_of_our_own_object_is_success(watched: WatchedGcs, mod
     assert receipt.crc32c == artifact.meta.crc32c
     told = [one.upstream_status for one in watched.requests(Kind.PUT)]
     assert told == ([200, 412] if mode is CREATE else [200])  # an overwrite looks first
+
+
+def test_who_may_not_replace_finds_the_object_that_an_earlier_try_made(
+    watched: WatchedGcs,
+) -> None:
+    """Whether the permission or the condition is looked at first is for the service to say."""
+    store = watched.open()
+    small = watched.artifacts.of(b"ours")
+    large, parts = watched.artifacts.for_parts(store)
+    small.put(store, NAME)
+    session = large.begin(store, "large")
+    sent = [large.send(store, "large", session, part) for part in parts]
+    made = large.complete(store, "large", session, sent)
+    watched.proxy.decide = lambda one: (
+        Refuse(Refusal.DENIED) if one.kind in (Kind.PUT, Kind.COMPLETE) else None
+    )
+    assert small.put(store, NAME).etag == watched.generation(NAME)
+    assert large.complete(store, "large", session, sent).etag == made.etag
+    with pytest.raises(PermanentError, match=r"storage\.objects\.delete to overwrite"):
+        watched.artifacts.of(b"another's").put(store, NAME)
+    with pytest.raises(PermanentError, match=r"storage\.objects\.create"):
+        watched.artifacts.of(b"new").put(store, COPY)
 
 
 def test_an_object_with_our_id_and_other_bytes_is_no_success(watched: WatchedGcs) -> None:

@@ -51,6 +51,9 @@ CANCELLED = 499  #: what the cancelling of a session is answered with: success
 _PERMISSIONS = {
     "insert": "storage.objects.create, and storage.objects.delete to overwrite",
     "resumable": "storage.objects.create, and storage.objects.delete to overwrite",
+    "part": "storage.objects.create, and storage.objects.delete to overwrite",
+    "status": "storage.objects.create",
+    "cancel": "storage.objects.create",
     "get": "storage.objects.get, and storage.objects.list to tell what is missing",
     "list": "storage.objects.list",
     "delete": "storage.objects.delete",

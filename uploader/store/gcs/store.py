@@ -17,7 +17,9 @@ composing of different storage classes; `rewrite` between locations.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from uploader.errors import (
@@ -25,6 +27,7 @@ from uploader.errors import (
     NotFoundError,
     PermanentError,
     SessionLostError,
+    StoreError,
     TransientError,
 )
 from uploader.model import PutMode, SymlinkMode
@@ -37,9 +40,9 @@ from uploader.store.gcs.composing import FOLDER, Composing
 from uploader.store.gcs.probe import Probe, require_access
 from uploader.store.gcs.resources import Arguments, crc32c_in, info_of, receipt_of
 from uploader.store.gcs.sessions import Session
-from uploader.store.http.refused import EndOfObjectError
+from uploader.store.http.refused import EndOfObjectError, status_of
 from uploader.store.lookahead import Lookahead
-from uploader.store.names import FREE
+from uploader.store.names import FREE, is_own, receipt_of_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,6 +125,8 @@ class GCSStore:
             made = self._bucket.insert(resource, body, condition)
         except ConflictError as error:
             return self._names.own_or(error, name, mode, meta)
+        except PermanentError as error:
+            return self._own_despite(error, name, meta)
         return receipt_of(made, meta, self._bucket.url(key))
 
     def begin(self, name: str, mode: PutMode, meta: ObjectMeta) -> str:
@@ -292,7 +297,21 @@ class GCSStore:
                 return self._names.own_or(error, name, mode, meta)
             lost = SessionLostError(f"{name} was replaced by another; it is sent anew")
             return self._names.own_or(lost, name, mode, meta)
+        except PermanentError as error:
+            return self._own_despite(error, name, meta)
         return receipt_of(made, meta, self._bucket.url(key))
+
+    def _own_despite(self, error: PermanentError, name: str, meta: ObjectMeta) -> Receipt:
+        """Return the receipt of an earlier try's object, or raise the refusal to replace it.
+
+        The documentation does not say what is looked at first, the condition or the permission.
+        """
+        if status_of(error) == HTTPStatus.FORBIDDEN:
+            with suppress(StoreError):
+                info = self._names.head(name)
+                if is_own(info, meta):
+                    return receipt_of_own(info, meta)
+        raise error
 
     def _composed(
         self, name: str, session: str, parts: list[SentPart], mode: PutMode, meta: ObjectMeta
