@@ -12,12 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+MAX_CODE = 100  #: characters of a service's code that are kept
+MAX_WORDS = 1000  #: characters of its words: they are stored, and logged at each attempt
+
+
 class RefusedError(Exception):
     """The service's answer is not a success."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        """Carry the HTTP status, and the service's own code and words; "" where it has none."""
-        self.status, self.code, self.message = status, code or str(status), message
+        """Carry the HTTP status, and the service's own code and words; "" where it has none.
+
+        Of its words no more than a person reads, and nothing that a terminal would act on.
+        """
+        self.status = status
+        self.code, self.message = (
+            _plain(code)[:MAX_CODE] or str(status),
+            _plain(message)[:MAX_WORDS],
+        )
         super().__init__(f"{status} {self.code} {message}")
 
 
@@ -55,6 +66,10 @@ def on_the_way(operation: str, what: str, error: Exception) -> StoreError:
         )
         return AuthError(msg)
     return TransientError(f"{operation} of {what}: {error}")
+
+
+def _plain(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text[: 2 * MAX_WORDS]).strip()
 
 
 def code_of(error: StoreError) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
 from uploader.errors import TransientError
 from uploader.model import Receipt
 from uploader.store.base import ObjectInfo
+from uploader.store.http.reply import LENGTH_DIGITS
 from uploader.store.s3 import arguments
 
 if TYPE_CHECKING:
     from uploader.store.base import ObjectMeta
+
+
+_CRC32C = re.compile(r"[0-9A-Fa-f]{8}")
 
 
 def base64_of(value: int | None) -> str:
@@ -41,9 +47,13 @@ def receipt_of(answer: dict[str, Any], meta: ObjectMeta) -> Receipt:
 def info_of(name: str, answer: dict[str, Any]) -> ObjectInfo:
     """Return what the answer to a HEAD, or to a GET, says about an object."""
     metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
+    size = str(answer["ContentLength"])
+    if not size.isdecimal() or len(size) > LENGTH_DIGITS:
+        msg = f"the answer about {name} is none of S3: it has a length of {size[:40]!r}"
+        raise TransientError(msg)
     return ObjectInfo(
         name,
-        int(answer["ContentLength"]),
+        int(size),
         _crc32c_in(answer, metadata),
         metadata.get(arguments.UPLOAD_ID, ""),
         etag_of(answer),
@@ -54,7 +64,8 @@ def info_of(name: str, answer: dict[str, Any]) -> ObjectInfo:
 def _crc32c_in(answer: dict[str, Any], metadata: dict[str, str]) -> int | None:
     """Return what the service took itself, else what was sent along for reads to compare."""
     reported = str(answer.get("ChecksumCRC32C", ""))
-    if reported and "-" not in reported and answer.get("ChecksumType") != "COMPOSITE":
-        return int.from_bytes(base64.b64decode(reported), "big")
-    sent_along = metadata.get(arguments.CRC32C, "")
-    return int(sent_along, 16) if sent_along else None
+    if len(reported) == len(base64_of(0)) and answer.get("ChecksumType") != "COMPOSITE":
+        with suppress(ValueError):
+            return int.from_bytes(base64.b64decode(reported, validate=True), "big")
+    sent_along = metadata.get(arguments.CRC32C, "")  # anybody may have written it
+    return int(sent_along, 16) if _CRC32C.fullmatch(sent_along) else None

@@ -180,7 +180,7 @@ def _parsed(document: bytes) -> Element | None:
 
     try:
         return ET.fromstring(document.strip())  # noqa: S314  expat itself refuses XML bombs
-    except ET.ParseError:
+    except (ET.ParseError, LookupError, ValueError):  # the last two: of an encoding that it names
         return None
 
 
