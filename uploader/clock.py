@@ -6,6 +6,7 @@ import re
 import time
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = 1000 * 366 * 86400.0  #: seconds; beyond it dates, and the arguments of waits, overflow
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 
@@ -28,4 +29,8 @@ def parse_duration(text: str) -> float:
             f"not a duration: {text!r}; write seconds, or a number with ms, s, m, h or d, as 1h30m"
         )
         raise ValueError(msg)
-    return sum(float(match[1]) * _UNITS[match[2] or "s"] for match in matches)
+    seconds = sum(float(match[1]) * _UNITS[match[2] or "s"] for match in matches)
+    if seconds > LONGEST:
+        msg = f"not a duration: {text[:40]!r}; the longest is a thousand years"
+        raise ValueError(msg)
+    return seconds

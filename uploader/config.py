@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SPOOL_VARIABLE = "UPLOADER_SPOOL"
 MIB = 1 << 20
+MAX_SIZE = (1 << 63) - 1  #: bytes; what the database can count, and files can have
 
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse", "customer")
@@ -161,7 +162,7 @@ def default_spool(destination: str) -> Path:
 
 def parse_size(text: str | int) -> int:
     """Return the bytes in `1048576`, `8MiB`, `2 GB`; `ValueError` says what is expected."""
-    if isinstance(text, int) and text >= 0:
+    if isinstance(text, int) and 0 <= text <= MAX_SIZE:
         return text
     text = str(text)
     number = text.strip().rstrip("BbIi")
@@ -171,7 +172,7 @@ def parse_size(text: str | int) -> int:
         value = float(number[: -1 if power else None])
     except ValueError:
         value = -1.0
-    if not 0 <= value < math.inf or (number[-1:].isalpha() and not power):
+    if not 0 <= value * base**power <= MAX_SIZE or (number[-1:].isalpha() and not power):
         msg = f"not a size: {text!r}; write bytes, or a number with KiB, MiB, GiB or TiB"
         raise ValueError(msg)
     return int(value * base**power)
