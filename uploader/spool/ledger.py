@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uploader import clock
 from uploader.errors import ErrorClass, SpoolDamagedError
 from uploader.model import SentPart
-from uploader.spool.rows import fault, row_damaged, upload_in
+from uploader.spool.rows import fault, row_damaged, storable, upload_in
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class Ledger:
                 not_before=not_before,
                 counted=int(counted),
                 error_class=error_class.value if error_class else None,
-                error=error,
+                error=storable(error),
             ):
                 self._journal.put_back(seq)
 
@@ -255,7 +255,7 @@ class Ledger:
                     seq=upload.seq,
                     now=clock.now(),
                     error_class=error_class.value,
-                    error=error,
+                    error=storable(error),
                 ),
                 [upload],
                 "fail",

@@ -20,6 +20,8 @@ UNREADABLE = (
     ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, struct.error,
 )  # fmt: skip
 
+MAX_ERROR = 4000  #: characters of an error's text that are kept
+
 _NUMBER, _NONE = (int, float), type(None)
 
 #: The columns, and the types of what is in them: SQLite itself takes anything anywhere.
@@ -56,6 +58,11 @@ def row_damaged(how: str) -> str:
         f"its row in the spool's database is damaged: {how}. It was not sent; log the artifact "
         "again, then `uploader cancel` this upload"
     )
+
+
+def storable(error: str | None) -> str | None:
+    """Return an error as it is stored: not without end, and in UTF-8, which a path may not be."""
+    return error and error[:MAX_ERROR].encode("utf-8", "backslashreplace").decode()
 
 
 def _fault(upload: Upload, item: Any) -> str | None:
