@@ -67,6 +67,7 @@ class Outage:
         os.sync()
         self.diary = folder / "diary"
         self.diary.touch()
+        self._known: int | None = None  #: how much was written down before the power went
 
     def start(self, *arguments: str, point: str = "", faults: str = "") -> subprocess.Popen[bytes]:
         """Start a process; with `point` the power goes there."""
@@ -92,6 +93,16 @@ class Outage:
         """What the ranks wrote down."""
         return [json.loads(line) for line in self.diary.read_text().splitlines()]
 
+    def begin(self) -> None:
+        """Let the power go, now.
+
+        What returns only afterwards is not an obligation: in the very moment of the shutdown both
+        file systems may say of an fsync that it was made, and have not made it (in 3 of 30 tries,
+        with a plain file). Nothing goes on running in a real loss of power.
+        """
+        self._known = len(self.marks())
+        shut_down(str(self.volume.root))
+
     def is_over(self) -> bool:
         """Tell whether the power is gone."""
         try:
@@ -107,7 +118,10 @@ class Outage:
         if shared.exists():
             os.utime(shared, (0, 0))  # the machine was not really down: from before its boot
         rooms = [str(path) for path in (self.base / SPOOL).glob("**/") if path.is_dir()]
-        return faults(World(self.base, rooms), Owed(self.marks()))
+        marks = self.marks()
+        late = [] if self._known is None else marks[self._known :]
+        certain = marks[: len(marks) - len(late)] + [one for one in late if "returned" not in one]
+        return faults(World(self.base, rooms), Owed(certain))
 
 
 @pytest.fixture
@@ -145,7 +159,7 @@ def test_nothing_is_lost_when_the_power_goes_at_any_moment(outage: Outage, numbe
         time.sleep(0.005)
     drain = outage.drain()
     time.sleep(dice.random() / 2)
-    shut_down(str(outage.volume.root))
+    outage.begin()
     for process in (first, second, drain):
         process.kill()
         process.communicate()
