@@ -66,7 +66,7 @@ def described(name: str) -> str:
     return {
         "sink": "sink: answers by TLS 1.3 (AES-128-GCM), and throws bodies away",
         "sink-http": "sink-http: the same without TLS",
-        "strict": f"strict: a server of the tests' own, in Python, {_where()}; the limit itself",
+        "strict": f"strict: a server of the tests' own, in Python, its files {_where()}",
         "seaweed": f"seaweed: SeaweedFS, its files {_where()}; often the limit itself",
     }[name]
 
