@@ -26,7 +26,15 @@ Errors are classified once, where they arise: in a store at its edge, in the spo
 from __future__ import annotations
 
 import errno
+import re
 from enum import Enum
+
+_PASSWORD = re.compile(r"(://)[^/@\s\"']+@")
+
+
+def without_passwords(text: str) -> str:
+    """Return a text in which no URL has a user or a password: an endpoint's, or a proxy's."""
+    return _PASSWORD.sub(r"\1...@", text)
 
 
 class ErrorClass(str, Enum):
@@ -89,9 +97,13 @@ class UploadFailedError(UploaderError):
 
 
 class StoreError(UploaderError):
-    """A store could not do what it was asked."""
+    """A store could not do what it was asked. What it says is stored, logged and shown."""
 
     error_class = ErrorClass.TRANSIENT
+
+    def __init__(self, *words: object) -> None:
+        """Keep the words, but for passwords in URLs, which SDKs and systems repeat."""
+        super().__init__(*(without_passwords(one) if type(one) is str else one for one in words))
 
 
 class TransientError(StoreError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.exit_codes import EXPLAINED, PIPE_CLOSED, ExitCode, of_error
+from uploader.errors import without_passwords
 from uploader.observe.log import say
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def run_command(arguments: Sequence[str]) -> int:
 def _fail(error: Exception, *, with_traceback: bool) -> int:
     code = of_error(error)
     if with_traceback:
-        traceback.print_exception(error)
+        sys.stderr.write(without_passwords("".join(traceback.format_exception(error))))
     message = str(error)
     if code is ExitCode.INTERNAL:
         message = f"internal error: {type(error).__name__}: {message}"
@@ -139,7 +140,9 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _complain(message: str) -> None:
-    one_line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    one_line = (
+        " ".join(without_passwords(message).split()).encode(errors="backslashreplace").decode()
+    )
     say(f"uploader: {one_line}", logging.ERROR)
 
 

@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import datetime, timezone
 
+from uploader.errors import without_passwords
+
 NOTICE = logging.INFO + 5  #: level of what a person waits to read, and not of each single upload
 STEP = 10  #: between two levels of `logging`: what one -v or -q changes
 
@@ -77,4 +79,4 @@ def _whole_message(formatter: logging.Formatter, record: logging.LogRecord) -> s
     message = record.getMessage()
     if record.exc_info:
         message += "\n" + formatter.formatException(record.exc_info)
-    return message
+    return without_passwords(message)
