@@ -116,7 +116,7 @@ def said_by(shell: Shell, *wordy: str) -> str:
         assert "internal error" not in ended.stderr, ended.stderr
         said += [ended.stdout, ended.stderr]
     with Spool(shell.spool_path, producer=False) as spool:
-        told = [spool.status().as_json(), *(one.as_json() for one in spool.uploads())]
+        told: list[object] = [spool.status().as_json(), *(one.as_json() for one in spool.uploads())]
         told += [repr(spool.uploads()), repr(spool.place)]
     return "\n".join([*said, json.dumps(told)])
 
