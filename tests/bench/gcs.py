@@ -5,8 +5,8 @@
   server gives the tokens. All clients ask for theirs on the clock.
 - `upload_many` with processes makes a client for each file, and with it a connection and a token:
   2,000 files take it minutes.
-- `strict`, by plain HTTP, stores what arrives. Of the emulators none will do: fake-gcs-server has no
-  XML multipart uploads and no sessions of several chunks, the other one no preconditions.
+- `strict`, by plain HTTP, stores what arrives. No emulator will do: fake-gcs-server has neither XML
+  multipart uploads nor sessions of several chunks, the other one no preconditions.
 """
 
 from __future__ import annotations
