@@ -137,8 +137,8 @@ def of_clock(skew: float, advice: str) -> Finding:
     return Finding("clock", Verdict.OK, "as the service's, within a minute")
 
 
-def skew_of(date: str) -> float:
-    """Return by how many seconds this machine is ahead of an HTTP date."""
+def skew_of(date: str, at: float) -> float:
+    """Return by how many seconds this machine was ahead of an HTTP date that came at its `at`."""
     from email.utils import parsedate_to_datetime  # slow to load, and for probes only
 
-    return clock.now() - parsedate_to_datetime(date).timestamp()
+    return at - parsedate_to_datetime(date).timestamp()

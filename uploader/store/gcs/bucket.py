@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from uploader import clock
 from uploader.errors import TransientError
 from uploader.store.body import CHUNK, Body, held_back
 from uploader.store.gcs.client import Sdk
@@ -59,7 +60,8 @@ class Bucket:
         with classified_of_sdk("open", place.url):
             self._exchange = exchange_of(self._sdk)
         self.endpoint = self._sdk.endpoint
-        self.date = ""  #: that the service's last answer was given, as HTTP writes it
+        #: The date of the service's last answer, as HTTP writes it, and when by our clock it came.
+        self.dated = ("", 0.0)
         self._uploads = f"{self.endpoint}/upload/storage/v1/b/{quote(self.name, safe='')}/o"
 
     def url(self, key: str | None) -> str:
@@ -303,7 +305,8 @@ class Bucket:
     ) -> Answer:
         with classified_of_sdk(operation, self.url(key)):
             said = self._exchange.request(_METHODS[operation], url, headers, body)
-            self.date = said.headers.get("date", self.date)
+            if date := said.headers.get("date"):
+                self.dated = (date, clock.now())
             done = said.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT)
             going_on = operation in ("part", "status") and said.status == RESUME_INCOMPLETE
             if not done and not going_on and (operation, said.status) != ("cancel", CANCELLED):

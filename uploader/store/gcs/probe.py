@@ -209,9 +209,10 @@ class Probe:
             yield Finding("list", OK, "for uploader gc and uploader verify")
 
     def _clock(self) -> Iterator[Finding]:
-        if date := self._bucket.date:
+        date, at = self._bucket.dated
+        if date:
             advice = "tokens that it asks for are refused otherwise"
-            yield trial.of_clock(trial.skew_of(date), advice)
+            yield trial.of_clock(trial.skew_of(date, at), advice)
 
     def _clean(self) -> Finding:
         parts = (f"{self._composed}-1", f"{self._composed}-2")

@@ -9,6 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from uploader import clock
 from uploader.checksum import crc32c
 from uploader.errors import (
     AuthError,
@@ -236,7 +237,7 @@ class Probe:
             **self._with.of_object(trial.meta_of()),
         )
         if date := answer.get("Date"):
-            self._skew = trial.skew_of(date)
+            self._skew = trial.skew_of(date, clock.now())
 
     def _put_parts(self, key: str, *, wrong: int = 0, **condition: Any) -> None:
         """Make an object of a single part; its checksum is false with `wrong`."""
