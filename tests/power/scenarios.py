@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PART = 1 << 20  #: bytes
 SPOOL = "disk/spool"  #: below the base
 DESTINATION = "there"
+COMMITS = 150  #: after some 100 SQLite's log has its 1,000 pages
 KILLED = -9
 
 
@@ -198,6 +199,17 @@ def retention(play: Play) -> None:
             play.command("status")
 
 
+def wrapped(play: Play) -> None:
+    """So many commits that SQLite copies its log into the database, and begins it anew."""
+    with play.spool() as spool:
+        play.put(spool, "model.pt", 1000)
+        for _ in range(COMMITS):
+            play.link(spool, "model.pt", "latest")
+        log = Path(f"{play.base}/{SPOOL}/spool.db-wal")
+        assert log.stat().st_size < COMMITS * 8 * 4096, "the log was not begun anew"
+    play.command("drain")
+
+
 #: What is recorded.
 PLAYED: dict[str, Callable[[Play], None]] = {
     "one": one,
@@ -206,6 +218,7 @@ PLAYED: dict[str, Callable[[Play], None]] = {
     "resumed": resumed,
     "dead": dead,
     "retention": retention,
+    "wrapped": wrapped,
 }
 #: Parts of that, and what is played where the power is cut for real.
 SCENARIOS: dict[str, Callable[[Play], None]] = {

@@ -27,7 +27,7 @@ from tests.power.scenarios import PLAYED
 from tests.power.tracing import CannotTraceError, compiled
 
 ALL = os.environ.get("UPLOADER_POWER") == "all"
-STATES = int(os.environ.get("UPLOADER_POWER_STATES", "100"))  #: of each scenario
+STATES = int(os.environ.get("UPLOADER_POWER_STATES", "80"))  #: of each scenario
 SEED = int(os.environ.get("UPLOADER_POWER_SEED", "1"))
 SPOOL = Path(uploader.__file__).with_name("spool")
 
