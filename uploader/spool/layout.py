@@ -131,13 +131,14 @@ class Layout:
 
     def require(self) -> None:
         """Raise `NotASpoolError` or `SpoolError` unless this is a spool that we may open."""
+        if self.root.is_dir():
+            self._refuse_foreign_owner()  # who may not look inside is told that first
         if not os.path.lexists(self.database):
             msg = (
                 f"not a spool: {self.root} (no {self.database.name} in it). To make one: "
                 f"uploader init --spool {self.root} --destination URL"
             )
             raise NotASpoolError(msg)
-        self._refuse_foreign_owner()
         self._refuse_replaced()
 
     def require_rooms(self) -> None:
