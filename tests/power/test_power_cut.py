@@ -67,17 +67,27 @@ class Outage:
         os.sync()
         self.diary = folder / "diary"
         self.diary.touch()
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._known: int | None = None  #: how much was written down before the power went
 
     def start(self, *arguments: str, point: str = "", faults: str = "") -> subprocess.Popen[bytes]:
         """Start a process; with `point` the power goes there."""
         extra = {DIARY: str(self.diary), VARIABLE: point, FAULTS: faults}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*TRACED, *arguments],
             env={**os.environ, **extra, PLUG: str(self.volume.root)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        self._processes.append(process)
+        return process
+
+    def end_processes(self) -> None:
+        """Have nothing run that was running when the power went."""
+        for process in self._processes:
+            process.kill()
+            if process.stderr and not process.stderr.closed:
+                process.communicate()
 
     def play(self, point: str = "") -> bytes:
         """Have a rank log what it has to; return what it complained of."""
@@ -125,9 +135,13 @@ class Outage:
 
 
 @pytest.fixture
-def outage(volume: Disk, tmp_path: Path) -> Outage:
-    """Return the outage of one test."""
-    return Outage(volume, tmp_path)
+def outage(volume: Disk, tmp_path: Path) -> Iterator[Outage]:
+    """Yield the outage of one test; the next one finds the power on, whatever happens."""
+    made = Outage(volume, tmp_path)
+    yield made
+    made.end_processes()
+    if made.is_over():
+        volume.come_back()
 
 
 @pytest.mark.parametrize(("volume", "point"), CUTS, indirect=["volume"])
@@ -152,16 +166,14 @@ def test_nothing_is_lost_when_the_power_goes_at_a_named_point(outage: Outage, po
 def test_nothing_is_lost_when_the_power_goes_at_any_moment(outage: Outage, number: int) -> None:
     """The same while two ranks log and a drain uploads; the moment is chosen by chance."""
     dice = random.Random(f"{SEED}.{outage.volume.kind}.{number}")
-    first = outage.start("scenario", "rank-0", str(outage.base))
-    second = outage.start("scenario", "rank-for-long", str(outage.base))
+    for rank in ("rank-0", "rank-for-long"):
+        outage.start("scenario", rank, str(outage.base))
     some = dice.randrange(3, 60)
     while len(outage.marks()) < some:
         time.sleep(0.005)
-    drain = outage.drain()
+    outage.drain()
     time.sleep(dice.random() / 2)
     outage.begin()
-    for process in (first, second, drain):
-        process.kill()
-        process.communicate()
+    outage.end_processes()
     assert len(outage.marks()) >= some
     assert outage.faults() == []
