@@ -42,7 +42,7 @@ class Way:
 
 WAYS = {
     "s3": Way("s3", 1024 * MIB, kills=10),
-    "gs-session": Way("gs", 240 * MIB, 4 * MIB, at_once=1),
+    "gs-session": Way("gs", 120 * MIB, 2 * MIB, at_once=1),
     "gs-parts": Way("gs", 512 * MIB),  # each an object; they are put together
 }
 

@@ -36,7 +36,7 @@ GCS = Limits(
     part_max=5 << 30,
     parts_max=10_000,
     object_max=5 << 40,
-    in_order_below=256 << 20,
+    in_order_below=128 << 20,
 )
 
 

@@ -39,6 +39,7 @@ _METHODS = {
     "part": "PUT",
     "status": "PUT",
     "cancel": "DELETE",
+    "delete": "DELETE",
 }
 
 JSON = "application/json; charset=UTF-8"
@@ -140,6 +141,16 @@ class Bucket:
         }
         return self._with_document("compose", key, f"{self._object(key)}/compose?{query}", document)
 
+    def delete(self, key: str, condition: Condition = None) -> None:
+        """Remove an object.
+
+        Raises:
+            NotFoundError: it is not there.
+            ConflictError: the condition does not hold.
+        """
+        query = urlencode({**matching(condition), **self._with.of_any})
+        self._sent("delete", key, f"{self._object(key)}?{query}", {})
+
     # -- sessions -------------------------------------------------------------------------------
 
     def start(self, resource: Mapping[str, Any], size: int, condition: Condition) -> str:
@@ -192,21 +203,6 @@ class Bucket:
 
     # -- by the SDK -----------------------------------------------------------------------------
 
-    def delete(self, key: str, condition: Condition = None) -> None:
-        """Remove an object.
-
-        Raises:
-            NotFoundError: it is not there.
-            ConflictError: the condition does not hold.
-        """
-        with classified_of_sdk("delete", self.url(key)):
-            blob = self._sdk.bucket.blob(key)
-            blob.delete(
-                timeout=self._sdk.timeout,
-                retry=None,
-                if_generation_match=None if condition is None else int(condition),
-            )
-
     def list(self, prefix: str, most: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the resources, in brief, of what begins so, in the order of their names."""
         fields = "items(name,size,crc32c,generation,timeCreated),nextPageToken"
@@ -248,15 +244,6 @@ class Bucket:
                 if not data:
                     return
                 yield data
-
-    def may(self, permissions: Iterable[str]) -> set[str]:
-        """Return those of the permissions that we have."""
-        with classified_of_sdk("bucket", self.url(None)):
-            return set(
-                self._sdk.bucket.test_iam_permissions(
-                    list(permissions), timeout=self._sdk.timeout, retry=None
-                )
-            )
 
     def close(self) -> None:
         """Let go of connections."""

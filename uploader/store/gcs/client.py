@@ -15,7 +15,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import google.auth
-from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials
 from google.auth.environment_vars import CREDENTIALS
 from google.auth.transport.requests import AuthorizedSession, Request
@@ -131,6 +130,8 @@ def _credentials(options: Options, endpoint: str | None) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         found = _found(options.credentials_file, scopes)
     if options.impersonate_service_account:
+        from google.auth import impersonated_credentials  # a tenth of a second, mostly for nothing
+
         return impersonated_credentials.Credentials(
             source_credentials=found,
             target_principal=options.impersonate_service_account,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".uploader-parts/"  #: below the prefix
 SESSION = "parts:"  #: how the sessions begin of which the parts are objects
-AT_ONCE = 4  #: parts that are removed together
+AT_ONCE = 8  #: parts that are removed together: each takes a round trip, and no more
 SOURCES_MAX = 32  #: of one compose request; "Composite objects" of the documentation
 
 Source = tuple[str, str]  #: name and generation

@@ -15,6 +15,7 @@ import select
 import socket
 import sys
 import termios
+import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 CONNECT_TIMEOUT = 10.0  #: seconds
+ASKED_EVERY = 1.0  #: seconds between two looks at what the other side has taken: each costs
 RECEIVED = 16 << 10  #: bytes of an answer read at a time
 
 # glibc hands freed memory back to the system, and faults it in anew, until it saw a larger piece
@@ -77,6 +79,7 @@ class _Plain:
         self._timeout = timeout
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self._queued, self._asked = 0, 0.0  #: bytes that were not taken yet, and when that was so
 
     def send(self, data: bytes) -> None:
         sent = self._patiently(self._socket.send, data)
@@ -96,13 +99,14 @@ class _Plain:
 
     def _patiently(self, move: Callable[[W], T], what: W) -> T:
         """Move bytes; a timeout is one only if nothing that was sent was taken meanwhile."""
-        queued = _queued(self._socket)
+        if (now := time.monotonic()) > self._asked + ASKED_EVERY:
+            self._queued, self._asked = _queued(self._socket), now
         while True:
             try:
                 return move(what)
             except TimeoutError:
-                before, queued = queued, _queued(self._socket)
-                if queued in (0, before):
+                before, self._queued = self._queued, _queued(self._socket)
+                if self._queued in (0, before):
                     msg = f"nothing moved for {self._timeout:.0f} s"
                     raise TimeoutError(msg) from None
 

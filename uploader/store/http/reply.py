@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 HEAD_MAX = 64 << 10  #: bytes of a status line and headers
 BODY_MAX = 1 << 20  #: bytes of a document; errors and completions have a few hundred
-WIRE_MAX = (
-    8 << 20
-)  #: bytes of all of an answer, with what is around its chunks, before it and after
+WIRE_MAX = 4 << 20  #: bytes of all of an answer, with what is around its chunks and before it
 LENGTH_DIGITS = 18  #: of a content-length; Python itself refuses to read thousands
 _UNSAFE = frozenset("\r\n\0")  #: what would go on in another header, where a value is sent back
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
