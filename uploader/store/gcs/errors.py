@@ -94,6 +94,7 @@ def refused(status: int, body: bytes, url: str = "") -> RefusedError:
         reason = str(error["errors"][0].get("reason", ""))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         message = message or body[:200].decode("utf-8", "replace").strip()
+    reason = without_secrets(reason, url)
     return RefusedError(status, reason[:WORD], without_secrets(message, url)[:MESSAGE])
 
 

@@ -6,6 +6,8 @@ Keys of our metadata begin with `uploader-`, as on S3.
 from __future__ import annotations
 
 import base64
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 UPLOAD_ID = "uploader-id"
 CRC32C = "uploader-crc32c"  #: hexadecimal
 CONTENT_TYPE = "application/octet-stream"
+
+_CRC32C = re.compile(r"[0-9A-Fa-f]{8}")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 #: What is asked for of a resource: the whole of one has ten times that.
 FIELDS = "name,size,crc32c,generation,metadata"
@@ -82,22 +87,23 @@ def info_of(name: str, resource: dict[str, Any], what: str) -> ObjectInfo:
     Raises:
         TransientError: it does not say enough: the answer was cut off.
     """
-    metadata = resource.get("metadata") or {}
     return ObjectInfo(
         name,
-        int(resource.get("size", 0)),  # some leave out a zero
+        int(_told({"size": 0, **resource}, "size", what)),  # some leave out a zero
         crc32c_in(resource),
-        str(metadata.get(UPLOAD_ID, "")),
+        str(_metadata_in(resource).get(UPLOAD_ID, "")),
         _told(resource, "generation", what),
     )
 
 
 def crc32c_in(resource: dict[str, Any]) -> int | None:
     """Return the checksum of the bytes as the service has them, else what was sent along."""
-    if reported := resource.get("crc32c"):
-        return int.from_bytes(base64.b64decode(str(reported)), "big")
-    sent_along = (resource.get("metadata") or {}).get(CRC32C)
-    return int(sent_along, 16) if sent_along else None
+    reported = str(resource.get("crc32c"))
+    if len(reported) == len(base64_of(0)):
+        with suppress(ValueError):
+            return int.from_bytes(base64.b64decode(reported, validate=True), "big")
+    sent_along = str(_metadata_in(resource).get(CRC32C))  # anybody may have written it
+    return int(sent_along, 16) if _CRC32C.fullmatch(sent_along) else None
 
 
 def receipt_of(resource: dict[str, Any], meta: ObjectMeta, what: str) -> Receipt:
@@ -118,11 +124,18 @@ def base64_of(value: int) -> str:
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
+def _metadata_in(resource: dict[str, Any]) -> dict[str, Any]:
+    found = resource.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
 def _told(resource: dict[str, Any], key: str, what: str) -> str:
-    if key not in resource:
+    """Return a number, in digits."""
+    told = str(resource.get(key))
+    if not _NUMBER.fullmatch(told):
         msg = f"the answer about {what} was cut off: it does not tell the {key}"
         raise TransientError(msg)
-    return str(resource[key])
+    return told
 
 
 def _given(**values: str | None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ MULTIPLE = 256 << 10
 PIECES = 16
 MARK = "sent"  #: of every part: only how far the session has got counts
 
-_RANGE = re.compile(r"bytes=0-(\d+)")
+_RANGE = re.compile(r"bytes=0-([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Session:
 
     @classmethod
     def of(cls, text: str) -> Session:
-        """Read what `str` gave."""
-        return cls(**json.loads(text.removeprefix(IN_ORDER)))
+        """Read what `str` gave; `SessionLostError` if it is something else."""
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            said = json.loads(text.removeprefix(IN_ORDER))
+            if type(said["uri"]) is str and type(said["size"]) is int and said["size"] > 0:
+                return cls(**said)
+        raise SessionLostError("the session in the spool cannot be read; the upload begins again")
 
     @property
     def held_back(self) -> int:
@@ -151,4 +155,5 @@ def _persisted(said: Answer, session: Session) -> int:
     if said.status != RESUME_INCOMPLETE:
         return session.size
     found = _RANGE.fullmatch(said.headers.get("range", ""))
-    return int(found.group(1)) + 1 if found else 0
+    has = int(found.group(1)) + 1 if found else 0
+    return has if has <= session.size else 0  # it cannot be
