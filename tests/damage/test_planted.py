@@ -174,8 +174,8 @@ def test_a_lock_text_with_a_live_pid_is_read_with_its_types(shell: Shell) -> Non
     """A text that gives a throughput of "fast" and a list as refusal breaks no `status`."""
     start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     lock = shell.spool_path / "supervisor.lock"
-    for rest in ('"bytes_per_second": "fast"', '"workers": []', '"updated_at": null'):
-        lock.write_text(f'{{"pid": {os.getpid()}, "started": {start}, {rest}}}')
+    for wrong in ('"bytes_per_second": "fast"', '"updated_at": null', '"updated_at": [1]'):
+        lock.write_text(f'{{"pid": {os.getpid()}, "started": {start}, "workers": 1, {wrong}}}')
         assert find_owner(Layout(shell.spool_path)) is None
     lock.write_text(f'{{"pid": {os.getpid()}, "started": {start}, "workers": 1, "refusal": [1]}}')
     owner = find_owner(Layout(shell.spool_path))
