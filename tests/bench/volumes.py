@@ -56,7 +56,7 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
     with image.open("wb") as file:
         file.truncate(size)
     _call([*maker, str(image)])
-    _mount(image, root)
+    mount(image, root)
     try:
         yield root
     finally:
@@ -65,7 +65,8 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
         image.unlink()
 
 
-def _mount(image: Path, root: Path) -> None:
+def mount(image: Path, root: Path) -> None:
+    """Mount an image that holds a file system; `CannotMountError` if that cannot be done."""
     try:
         device = _call(["losetup", "--find", "--show", "--direct-io=on", str(image)])
     except CannotMountError:

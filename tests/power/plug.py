@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.volumes import _mount, mounted
+from tests.bench.volumes import mount, mounted
 
 #: ioctl(2) of XFS and ext4: FS_IOC_SHUTDOWN, and its flag "the log is not flushed".
 SHUTDOWN = 0x8004587D
@@ -44,7 +44,7 @@ class Disk:
         while (ended := _unmounted(self.root)) and time.monotonic() < until:
             time.sleep(0.02)
         assert not ended, ended
-        _mount(self._image, self.root)
+        mount(self._image, self.root)
 
 
 def _unmounted(root: Path) -> str:
