@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -219,7 +220,7 @@ class Probe:
         try:
             for key in (self._key, self._wrong, self._copy, self._large, self._composed, *parts):
                 with suppress(NotFoundError):
-                    self._again(lambda key=key: self._bucket.delete(key))  # type: ignore[misc]
+                    self._again(partial(self._bucket.delete, key))
         except StoreError as error:
             self._can = replace(self._can, compose=False)  # its parts would stay
             return Finding(

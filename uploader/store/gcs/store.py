@@ -30,7 +30,7 @@ from uploader.errors import (
     StoreError,
     TransientError,
 )
-from uploader.model import PutMode, SymlinkMode
+from uploader.model import PutMode
 from uploader.place import Capabilities
 from uploader.store import limits, names, trial
 from uploader.store.base import IN_ORDER, ObjectInfo
@@ -41,17 +41,18 @@ from uploader.store.gcs.probe import Probe, require_access
 from uploader.store.gcs.resources import Arguments, crc32c_in, info_of, receipt_of
 from uploader.store.gcs.sessions import Session
 from uploader.store.http.refused import EndOfObjectError, status_of
-from uploader.store.lookahead import Lookahead
-from uploader.store.names import FREE, is_own, receipt_of_own
+from uploader.store.in_bucket import InBucket
+from uploader.store.names import is_own, receipt_of_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from uploader.config import Options
     from uploader.model import Part, Receipt, SentPart
     from uploader.place import Place
     from uploader.store.base import Limits, ObjectMeta
     from uploader.store.body import Body
+    from uploader.store.names import Condition
     from uploader.store.probe import Probed
 
 
@@ -71,10 +72,8 @@ class Names(names.Names):
         return self._described(name)  # one that was cut off is no JSON
 
 
-class GCSStore:
+class GCSStore(InBucket):
     """The objects below one prefix of a bucket."""
-
-    symlink_modes = (SymlinkMode.POINTER, SymlinkMode.COPY)
 
     def __init__(self, place: Place) -> None:
         """Make a client; nothing is asked yet."""
@@ -88,7 +87,7 @@ class GCSStore:
         can = self._tried or Capabilities(self._bucket.endpoint)
         self._names = Names(self._bucket, prefix, place.options, can)
         self._composing = Composing(self._bucket, prefix, self._with)
-        self._lookahead = Lookahead(self._few_names)
+        super().__init__(self._names, self._bucket.url(prefix))
 
     @property
     def limits(self) -> Limits:
@@ -218,34 +217,7 @@ class GCSStore:
             raise TransientError(f"{target} was replaced while it was copied") from error
         return receipt_of(made, meta, self._bucket.url(key))
 
-    def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
-        """See `ObjectStore.symlink`: there are none."""
-        del target, mode, meta
-        msg = f"{name}: an object store has no native symlinks; use pointer or copy"
-        raise PermanentError(msg)
-
-    def delete(self, name: str) -> None:
-        """See `ObjectStore.delete`: what is there now, and nothing that has the name later."""
-        try:
-            guarded = self._names.can.conditional_delete
-            guard = self._names.guard(name, PutMode.OVERWRITE) if guarded else None
-            if guard != FREE:
-                self._bucket.delete(self.full_name(name), guard)
-        except NotFoundError:
-            return
-        except ConflictError as error:
-            msg = f"{name} was replaced by another at the same moment"
-            raise TransientError(msg) from error
-
     # -- reading --------------------------------------------------------------------------------
-
-    def absent(self, names: Sequence[str]) -> set[str]:
-        """See `ObjectStore.absent`."""
-        return self._lookahead.absent(names)
-
-    def head(self, name: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-        return self._names.head(name)
 
     def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """See `ObjectStore.read`."""
@@ -262,14 +234,6 @@ class GCSStore:
                 mark = str(found["generation"])
                 yield ObjectInfo(name, int(found["size"]), crc32c_in(found), None, mark)
 
-    def full_name(self, name: str) -> str:
-        """See `ObjectStore.full_name`."""
-        return self._names.key(name)
-
-    def artifact_name(self, full_name: str) -> str:
-        """See `ObjectStore.artifact_name`."""
-        return self._names.name(full_name, self._bucket.url(self._names.prefix))
-
     def sweep(self, keep: set[str], older_than: float) -> list[str]:
         """See `ObjectStore.sweep`: sessions cannot be listed, and end by themselves."""
         return self._composing.sweep(keep, older_than)
@@ -279,6 +243,9 @@ class GCSStore:
         self._bucket.close()
 
     # -- helpers --------------------------------------------------------------------------------
+
+    def _remove(self, key: str, condition: Condition) -> None:
+        self._bucket.delete(key, condition)
 
     def _finished(
         self, name: str, session: Session, mode: PutMode, meta: ObjectMeta, whole: Body
@@ -329,7 +296,6 @@ class GCSStore:
         return receipt_of(made, meta, self._bucket.url(key))
 
     def _few_names(self, begin: str, most: int) -> set[str] | None:
-        """Return the names that begin so; None if there are more than `most`."""
         prefix = self._names.prefix
         found = [one["name"] for one in self._bucket.list(prefix + begin, most + 1)]
         return None if len(found) > most else {key.removeprefix(prefix) for key in found}

@@ -21,16 +21,14 @@ from uploader.errors import (
     NotFoundError,
     PermanentError,
     SessionLostError,
-    TransientError,
 )
-from uploader.model import PutMode, Receipt, SentPart, SymlinkMode
+from uploader.model import PutMode, Receipt, SentPart
 from uploader.place import Capabilities
 from uploader.store import trial
 from uploader.store.base import ObjectInfo
 from uploader.store.http.refused import EndOfObjectError
+from uploader.store.in_bucket import InBucket
 from uploader.store.limits import S3
-from uploader.store.lookahead import Lookahead
-from uploader.store.names import FREE
 from uploader.store.s3 import copying, probe, sessions
 from uploader.store.s3.answers import base64_of, etag_of, receipt_of, require_same
 from uploader.store.s3.arguments import Arguments
@@ -39,20 +37,20 @@ from uploader.store.s3.names import Names, headers_of
 from uploader.store.s3.reader import md5_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from uploader.model import Part
     from uploader.place import Place
     from uploader.store.base import ObjectMeta
     from uploader.store.body import Body
+    from uploader.store.names import Condition
     from uploader.store.probe import Probed
 
 
-class S3Store:
+class S3Store(InBucket):
     """The objects below one prefix of a bucket."""
 
     limits = S3
-    symlink_modes = (SymlinkMode.POINTER, SymlinkMode.COPY)
 
     def __init__(self, place: Place) -> None:
         """Make a client; nothing is asked yet."""
@@ -65,8 +63,8 @@ class S3Store:
         self._tried = known if tried else None
         can = self._tried or Capabilities(self._bucket.endpoint)
         prefix = f"{destination.path}/" if destination.path else ""
-        self._names = Names(self._bucket, prefix, self._with, place.options, can)
-        self._lookahead = Lookahead(self._few_names)
+        names = Names(self._bucket, prefix, self._with, place.options, can)
+        super().__init__(names, self._bucket.url(prefix))
 
     def prepare(self, *, first: bool) -> Capabilities | None:
         """See `ObjectStore.prepare`: the first time at this endpoint, all is tried."""
@@ -226,35 +224,7 @@ class S3Store:
             return self._names.copied(name, meta) or self._names.own_or(error, name, mode, meta)
         return receipt
 
-    def symlink(self, target: str, name: str, mode: PutMode, meta: ObjectMeta) -> Receipt:
-        """See `ObjectStore.symlink`: there are none."""
-        del target, mode, meta
-        msg = f"{name}: an object store has no native symlinks; use pointer or copy"
-        raise PermanentError(msg)
-
-    def delete(self, name: str) -> None:
-        """See `ObjectStore.delete`: what is there now, and nothing that has the name later."""
-        try:
-            can = self._names.can.conditional_delete
-            guard = self._names.guard(name, PutMode.OVERWRITE) if can else None
-            if guard != FREE:
-                key = self.full_name(name)
-                self._bucket.ask("delete_object", key, **headers_of(guard), **self._with.of_any)
-        except NotFoundError:
-            return
-        except ConflictError as error:
-            msg = f"{name} was replaced by another at the same moment"
-            raise TransientError(msg) from error
-
     # -- reading --------------------------------------------------------------------------------
-
-    def absent(self, names: Sequence[str]) -> set[str]:
-        """See `ObjectStore.absent`."""
-        return self._lookahead.absent(names)
-
-    def head(self, name: str) -> ObjectInfo:
-        """See `ObjectStore.head`."""
-        return self._names.head(name)
 
     def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """See `ObjectStore.read`."""
@@ -277,14 +247,6 @@ class S3Store:
                 if not trial.is_probe(name):
                     yield ObjectInfo(name, found["Size"], None, None, etag_of(found))
 
-    def full_name(self, name: str) -> str:
-        """See `ObjectStore.full_name`."""
-        return self._names.key(name)
-
-    def artifact_name(self, full_name: str) -> str:
-        """See `ObjectStore.artifact_name`."""
-        return self._names.name(full_name, self._bucket.url(self._names.prefix))
-
     def sweep(self, keep: set[str], older_than: float) -> list[str]:
         """See `ObjectStore.sweep`."""
         return sessions.sweep(self._bucket, self._names.prefix, keep, older_than, self._with)
@@ -295,8 +257,10 @@ class S3Store:
 
     # -- helpers --------------------------------------------------------------------------------
 
+    def _remove(self, key: str, condition: Condition) -> None:
+        self._bucket.ask("delete_object", key, **headers_of(condition), **self._with.of_any)
+
     def _few_names(self, begin: str, most: int) -> set[str] | None:
-        """Return the names that begin so; None if there are more than `most`."""
         prefix = self._names.prefix
         answer = self._bucket.ask(
             "list_objects_v2", Prefix=prefix + begin, MaxKeys=most, **self._with.of_any
