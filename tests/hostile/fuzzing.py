@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "UPLOADER_FUZZ"  #: times as many examples, and other ones at each run
 TIMES = int(os.environ.get(VARIABLE, "1"))
-EXAMPLES = 150  #: of each property
+EXAMPLES = 60  #: of each property
 
 
 def fuzzed(test: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from tests.cli.shell import Shell
 
 #: what runs a program as this user, but without root's right to pass by modes
 BOUND_BY_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-UMASKS = [0, 0o022, 0o077, 0o777]
+UMASKS = [0, 0o077, 0o777]
 
 
 def run_all(shell: Shell, mask: int) -> None:

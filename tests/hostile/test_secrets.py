@@ -107,10 +107,10 @@ def put(shell: Shell, name: str, content: bytes) -> None:
         spool.put_file(name, shell.file(content))
 
 
-def said_by(shell: Shell, *wordy: str) -> str:
+def said_by(shell: Shell, *wordy: str, timeout: int = 2) -> str:
     """Return all that is said of a spool, and by a drain that says everything."""
     said = []
-    for words in ("drain -vv --timeout 2s", *wordy):
+    for words in (f"drain -vv --timeout {timeout}s", *wordy):
         command, *rest = words.split()
         ended = shell.run(command, *rest)
         assert "internal error" not in ended.stderr, ended.stderr
@@ -153,7 +153,7 @@ def test_no_secret_is_told_where_nobody_answers(tmp_path: pathlib.Path) -> None:
         shell.know(endpoint, proxy)
         shell.run("init", "--destination", URL)
         put(shell, f"one/{bool(proxy)}", b"content")
-        said = said_by(shell, f"check {URL} -vv")
+        said = said_by(shell, f"check {URL} -vv", timeout=1)
         assert "127.0.0.1" in said, said
         hold_tight(shell, said, SECRETS)
 
