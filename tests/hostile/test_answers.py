@@ -194,6 +194,7 @@ ODD_HEADERS = st.dictionaries(
 @example(200, {"content-length": "9" * 5000}, "", "head_object")
 @example(200, {"content-length": "1", "x-amz-meta-uploader-crc32c": "zz"}, "", "head_object")
 @example(200, {"content-length": "1", "x-amz-checksum-crc32c": "!"}, "", "head_object")
+@example(200, {"content-length": "1", "x-amz-checksum-crc32c": "00000000"}, "", "head_object")
 @example(
     403,
     {},

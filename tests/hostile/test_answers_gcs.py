@@ -77,6 +77,7 @@ RESOURCES = st.fixed_dictionaries(
 @example({"generation": "1", "metadata": ["x"]})
 @example({"generation": "1", "metadata": {"uploader-crc32c": "zz"}})
 @example({"generation": "1", "crc32c": "!"})
+@example({"generation": "1", "crc32c": "00000000"})
 @example({"generation": "\ud800"})
 def test_a_resource_is_read_or_is_a_classified_error(resource: dict[str, Any]) -> None:
     """Its generation goes into the database and into URLs; its numbers are numbers."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
@@ -24,6 +23,7 @@ UPLOAD_ID = "uploader-id"
 CRC32C = "uploader-crc32c"  #: hexadecimal
 CONTENT_TYPE = "application/octet-stream"
 
+_REPORTED = re.compile(r"[A-Za-z0-9+/]{6}==")  #: four bytes in base64
 _CRC32C = re.compile(r"[0-9A-Fa-f]{8}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
 
@@ -99,9 +99,8 @@ def info_of(name: str, resource: dict[str, Any], what: str) -> ObjectInfo:
 def crc32c_in(resource: dict[str, Any]) -> int | None:
     """Return the checksum of the bytes as the service has them, else what was sent along."""
     reported = str(resource.get("crc32c"))
-    if len(reported) == len(base64_of(0)):
-        with suppress(ValueError):
-            return int.from_bytes(base64.b64decode(reported, validate=True), "big")
+    if _REPORTED.fullmatch(reported):
+        return int.from_bytes(base64.b64decode(reported), "big")
     sent_along = str(_metadata_in(resource).get(CRC32C))  # anybody may have written it
     return int(sent_along, 16) if _CRC32C.fullmatch(sent_along) else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uploader import clock
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from uploader.store.base import ObjectMeta
 
 
+_REPORTED = re.compile(r"[A-Za-z0-9+/]{6}==")  #: four bytes in base64
 _CRC32C = re.compile(r"[0-9A-Fa-f]{8}")
 
 
@@ -64,8 +64,7 @@ def info_of(name: str, answer: dict[str, Any]) -> ObjectInfo:
 def _crc32c_in(answer: dict[str, Any], metadata: dict[str, str]) -> int | None:
     """Return what the service took itself, else what was sent along for reads to compare."""
     reported = str(answer.get("ChecksumCRC32C", ""))
-    if len(reported) == len(base64_of(0)) and answer.get("ChecksumType") != "COMPOSITE":
-        with suppress(ValueError):
-            return int.from_bytes(base64.b64decode(reported, validate=True), "big")
+    if _REPORTED.fullmatch(reported) and answer.get("ChecksumType") != "COMPOSITE":
+        return int.from_bytes(base64.b64decode(reported), "big")
     sent_along = metadata.get(arguments.CRC32C, "")  # anybody may have written it
     return int(sent_along, 16) if _CRC32C.fullmatch(sent_along) else None
