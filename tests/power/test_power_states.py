@@ -89,7 +89,6 @@ def _fsyncs_in_the_source() -> set[str]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="the local store does not fsync the way to a new directory")
 def test_a_destination_that_the_first_drain_makes_is_durable() -> None:
     """What is done is there after a power loss, also in a directory that was made for it."""
     with recorded("one", destination=False) as recording:

@@ -64,7 +64,7 @@ class LocalStore:
         """
         try:
             if first:
-                os.makedirs(self._root, exist_ok=True)
+                files.make_root(self._root)
             files.try_to_write(self._root)
         except OSError as error:
             msg = f"cannot write to destination {self._root}: {error.strerror}"

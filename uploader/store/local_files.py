@@ -165,6 +165,23 @@ def claim_text(upload_id: str) -> bytes:
     return f"uploader: the name is taken by upload {upload_id}, which is under way\n".encode()
 
 
+def make_root(root: str) -> None:
+    """Make the directory of all objects, and those above it, durably; again is harmless."""
+    os.makedirs(root, exist_ok=True)
+    device, way = os.stat(root).st_dev, os.path.abspath(root)
+    while way != os.path.dirname(way):
+        way = os.path.dirname(way)
+        if os.stat(way).st_dev != device:
+            return
+        try:
+            descriptor = os.open(way, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:  # one that may be entered but not read cannot be synced alone
+            os.sync()
+            return
+        with closing(descriptor):
+            os.fsync(descriptor)
+
+
 def try_to_write(root: str) -> None:
     """Make a file in a directory that leaves no trace; raises the `OSError` that forbids it."""
     try:
