@@ -68,6 +68,8 @@ class Service:
     def _serve(self, script: tuple[Talk, ...]) -> None:
         for talk in script:
             connection, _ = self._listener.accept()
+            # Else what is said may wait for an acknowledgement, and be dropped by hanging up.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection, suppress(ConnectionError):
