@@ -35,7 +35,7 @@ def test_a_name_is_refused_or_stays_below_the_destination(name: str) -> None:
 
 
 def _is_safe(taken: str) -> None:
-    root = "/root/of/it"
+    root = "/place/of/it"
     assert os.path.normpath(f"{root}/{taken}") == f"{root}/{taken}"
     assert 0 < len(taken.encode()) <= 1024
     assert not any(unicodedata.category(one) == "Cc" for one in taken)

@@ -59,7 +59,6 @@ _PERMISSIONS = {
     "delete": "storage.objects.delete",
     "rewrite": "storage.objects.get and storage.objects.create",
     "compose": "storage.objects.get and storage.objects.create",
-    "bucket": "storage.buckets.get",
 }
 
 _OF_A_SESSION = frozenset(["part", "status", "cancel"])

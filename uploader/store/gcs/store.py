@@ -8,7 +8,7 @@
 - A small file is one request; a large one a resumable session (`sessions.py`), a very large one
   many parts at once (`composing.py`).
 - The CRC32C of the whole was taken when the artifact was logged. The service compares it before an
-  object appears, and what it reports is compared here.
+  object appears (of one put together: that of each part), and what it reports is compared here.
 
 What no emulator shows, and is done as the documentation says ("Cloud Storage JSON API"): IAM's
 refusals, requester pays, KMS keys, storage classes and retention; sessions that end after a week;
