@@ -65,6 +65,7 @@ class Options:
     allow_unsafe_create: bool = False  #: check-then-put where the store has no atomic create
     max_bandwidth: int | None = None  #: bytes per second, over all workers
     stall_timeout: float = 60.0  #: seconds without progress after which a request is given up
+    node_report: bool = False  #: keep at the destination what this node still holds
 
     # of S3 and of Google Cloud Storage
     endpoint: str | None = None  #: URL of a service that speaks as theirs; None: what the SDK finds
@@ -156,8 +157,13 @@ def default_spool(destination: str) -> Path:
         return Path(named)
     import hashlib
 
+    return own_spools() / hashlib.sha256(destination.encode()).hexdigest()[:16]
+
+
+def own_spools() -> Path:
+    """Return the directory of the user's own spools, those that nobody named."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "uploader" / hashlib.sha256(destination.encode()).hexdigest()[:16]
+    return Path(state) / "uploader"
 
 
 def parse_size(text: str | int) -> int:
@@ -313,6 +319,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "max_attempts": _number,
     "keep_done": _seconds,
     "allow_unsafe_create": _yes_or_no,
+    "node_report": _yes_or_no,
     "max_bandwidth": _size,
     "stall_timeout": _timeout,
     "endpoint": _endpoint,

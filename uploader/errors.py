@@ -29,12 +29,30 @@ import errno
 import re
 from enum import Enum
 
+#: What a person can do about an error of the system that is no fault of the file it names.
+_ADVICE = {
+    errno.ENOSPC: "free space, or inodes (df, df -i)",
+    errno.EDQUOT: "free space: the disk quota is used up (quota)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "the machine's limit on open files is reached (sysctl fs.file-max)",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EAGAIN: "raise the limit on processes (ulimit -u), or of the container (pids.max)",
+    errno.ENOMEM: "there is too little memory, or a limit on it (ulimit -v)",
+    errno.EROFS: "its file system is mounted read-only: see why (dmesg), and mount it again",
+    errno.EIO: "the disk failed: see the kernel's messages (dmesg)",
+}
+
 _PASSWORD = re.compile(r"(://)[^/@\s\"']+@")
 
 
 def without_passwords(text: str) -> str:
     """Return a text in which no URL has a user or a password: an endpoint's, or a proxy's."""
     return _PASSWORD.sub(r"\1...@", text)
+
+
+def advice(error: OSError) -> str | None:
+    """Return what to do about a limit or a fault of the machine; None if it is something else."""
+    return None if isinstance(error, UploaderError) else _ADVICE.get(error.errno or 0)
 
 
 class ErrorClass(str, Enum):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uploader.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from uploader.errors import ErrorClass
 
 MAX_NAME_BYTES = 1024  #: bytes of UTF-8; the limit of S3 and of Google Cloud Storage
@@ -160,6 +162,19 @@ def _hex(crc32c: int | None) -> str | None:
     return None if crc32c is None else f"{crc32c:08x}"
 
 
+def about(upload: Upload, **facts: object) -> dict[str, dict[str, object]]:
+    """Return what a log line says of an upload beside its words: the `extra` of a logging call.
+
+    The facts are `error_class`, `bytes`, `seconds` and the like; those that are None are left out.
+    """
+    known = {key: value for key, value in facts.items() if value is not None}
+    return {
+        "upload": {
+            "upload_id": upload.id, "name": upload.name, "attempt": upload.attempts + 1, **known,
+        }
+    }  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class InFlight:
     """The progress of an upload that is under way."""
@@ -171,6 +186,27 @@ class InFlight:
     parts_done: int
     parts_total: int
     attempt: int  #: from 1
+
+
+@dataclass(frozen=True, slots=True)
+class AgeGroup:
+    """What has waited for less than `below` seconds, and for longer than the group before it."""
+
+    below: float  #: seconds
+    uploads: int
+    size: int  #: bytes
+    exact: bool = True  #: else its share of the groups together, whose sum is exact
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits, and for what."""
+
+    ages: tuple[AgeGroup, ...]
+    held: int  #: uploads that wait for an earlier version of their name, or for their target
+    retries: int  #: uploads that failed, and wait for their next attempt
+    counted_to: int  #: a count of so many means: at least
+    next_retries: tuple[Upload, ...]  #: those that are due first
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +226,8 @@ class Status:
     in_flight: tuple[InFlight, ...]
     dead: tuple[Upload, ...]
     refusal: str | None = None  #: why the destination does not let the agent write, and what to do
+    bytes_dead: int = 0
+    speeds: Mapping[str, float] = field(default_factory=dict)  #: bytes per second, by upload id
 
     @property
     def pending(self) -> int:

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_DELAY = 300.0  #: seconds; the longest an upload waits for its next attempt
+MAX_DELAY = 60.0  #: seconds; the longest an upload waits for its next attempt
 AUTH_MAX_DELAY = 30.0  #: seconds between looks for new credentials; one question for the spool
 TRIES_IN_STEP = 3  #: tries of one request before the step is answered as failed
 
 _WAIT_IN_STEP = wait_random_exponential(multiplier=0.1, max=2)
 _WAIT: dict[ErrorClass, wait_base] = {
-    ErrorClass.TRANSIENT: wait_random_exponential(multiplier=0.5, max=60),
-    ErrorClass.THROTTLED: wait_random_exponential(multiplier=1, max=60),
+    ErrorClass.TRANSIENT: wait_random_exponential(multiplier=0.5, max=MAX_DELAY),
+    ErrorClass.THROTTLED: wait_random_exponential(multiplier=1, max=MAX_DELAY),
     ErrorClass.AUTH: wait_random_exponential(multiplier=1, max=AUTH_MAX_DELAY),
 }
 

@@ -22,6 +22,7 @@ FILES = [
     "supervisor.lock",
     "producers.lock",
     "agent.log",
+    "agent.log.1",
 ]
 DIRECTORIES = ["blobs", "staging", "blobs/ab"]
 COMMANDS = ["status", "ls", "put source name", "drain", "retry --all", "gc", "init"]

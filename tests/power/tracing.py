@@ -61,13 +61,13 @@ class Deed:
     data: bytes
 
 
-def compiled() -> Path:
-    """Return the recorder, compiled when it has changed.
+def compiled(source: Path = SOURCE) -> Path:
+    """Return the recorder, or another library to preload, compiled when it has changed.
 
     Raises:
         CannotTraceError: there is no C compiler; says how to get one.
     """
-    text = SOURCE.read_bytes()
+    text = source.read_bytes()
     folder = Path(sys.prefix) / "power-tracer"
     library = folder / f"{hashlib.sha256(text).hexdigest()[:16]}.so"
     if library.exists():
@@ -75,7 +75,7 @@ def compiled() -> Path:
     folder.mkdir(exist_ok=True)
     fresh = folder / f"{os.getpid()}.so"
     try:
-        subprocess.run([*_COMPILER, "-o", str(fresh), str(SOURCE)], check=True)
+        subprocess.run([*_COMPILER, "-o", str(fresh), str(source)], check=True)
     except FileNotFoundError as error:
         msg = "no C compiler to make the recorder with (Debian, Ubuntu: apt-get install gcc)"
         raise CannotTraceError(msg) from error

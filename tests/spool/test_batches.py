@@ -8,7 +8,7 @@ from tests.place import Place
 from uploader import Upload
 from uploader.errors import ErrorClass
 from uploader.model import Receipt
-from uploader.spool.ledger import _sql
+from uploader.spool.statements import sql
 from uploader.state import State
 
 
@@ -91,7 +91,7 @@ def test_each_arrival_ends_the_older_dead_letters_of_its_own_name(place: Place) 
 def test_a_batch_is_found_by_its_rows_whatever_the_backlog(place: Place, statement: str) -> None:
     """An index over all that is ready or done would be walked from end to end."""
     parameters = {"seqs": "[1, 2]", "now": 1.0, "receipts": "{}"}
-    plan = place.spool._journal.rows(f"EXPLAIN QUERY PLAN {_sql(statement)}", parameters)
+    plan = place.spool._journal.rows(f"EXPLAIN QUERY PLAN {sql(statement)}", parameters)
     looks = [row[3] for row in plan if "upload" in row[3]]
     assert looks[0] == "SEARCH upload USING INTEGER PRIMARY KEY (rowid=?)"
     assert all("SCAN" not in one for one in looks)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from uploader import checksum
 from uploader.model import Kind, check_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from uploader.spool.staging import Source, Staged
 
 MAX_POINTER_BYTES = 4096  #: read of a `.symlink` file; a name has at most 1,024
+
+
+Along: TypeAlias = "Callable[[str], None]"  #: what is to be written with an upload, given its id
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Logged:
     overwrite: bool
     run: str
     rank: int
+    along: Along | None = None  #: called in the transaction of the commit
 
     def item(self, upload_id: str, kind: Kind) -> dict[str, Any]:
         """Return what files and symlinks have in common."""
@@ -64,7 +70,10 @@ def checksum_fields(sums: checksum.BlockChecksums) -> dict[str, Any]:
 
 def pointer_text(source: Source) -> str:
     """Return the target that a `.symlink` file names; `ValueError` if it names none."""
-    text = os.read(source.descriptor, MAX_POINTER_BYTES)
+    try:
+        text = os.read(source.descriptor, MAX_POINTER_BYTES)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, source.path) from error
     try:
         return check_name(text.decode().strip())
     except UnicodeDecodeError as error:

@@ -37,7 +37,7 @@ from persistqueue.sqlackqueue import SQLiteAckQueue
 
 from uploader.errors import SpoolDamagedError, SpoolError
 from uploader.spool import wal
-from uploader.spool.damage import damage_named, damaged
+from uploader.spool.damage import damage_named, damaged, only_to_read
 from uploader.spool.layout import DATABASE
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BUSY_TIMEOUT = 60.0  #: seconds; a checkpoint of a large log on a slow disk may hold the lock long
+
+OPENINGS = 3  #: before a database that can only be read is taken for just that
 
 CACHE = 8192  #: KiB of pages; the inner pages of the indexes over a million rows fit
 
@@ -285,7 +287,18 @@ class Journal:
             if self._queue is None:
                 self._queue = _open(self._directory)
                 self._opened += 1
-            yield self._queue
+            try:
+                yield self._queue
+            except (sqlite3.OperationalError, SpoolError) as error:  # the latter from further in
+                self._leave_readonly(error)
+                raise
+
+    def _leave_readonly(self, error: Exception) -> None:
+        """Have the next use open the database anew, if it could not be written to."""
+        queue = self._queue
+        if "readonly" in str(error) and queue is not None and not _connection_of(queue).held:
+            queue.close()
+            self._queue = None
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         with self._handle() as queue:
@@ -316,14 +329,36 @@ os.register_at_fork(
 
 
 def _open(directory: Path) -> _Queue:
-    return _Queue(
-        str(directory),
-        auto_resume=False,
-        name="journal",
-        serializer=json_serializer,
-        timeout=BUSY_TIMEOUT,
-        db_file_name=DATABASE,
-    )
+    """Open the database.
+
+    Where it cannot be opened to be written (for want of descriptors, say), SQLite opens it to be
+    read, and so it would stay when the reason is long gone: that is tried again.
+    """
+    queue = _new_queue(directory)
+    for _ in range(1, OPENINGS):
+        if not only_to_read(directory / DATABASE):
+            break
+        queue.close()
+        queue = _new_queue(directory)
+    return queue
+
+
+def _new_queue(directory: Path) -> _Queue:
+    try:
+        return _Queue(
+            str(directory),
+            auto_resume=False,
+            name="journal",
+            serializer=json_serializer,
+            timeout=BUSY_TIMEOUT,
+            db_file_name=DATABASE,
+        )
+    except FileExistsError as error:  # the library makes the directory where it cannot see it,
+        os.stat(directory)  # and why that was may be said here
+        msg = (
+            f"the directory of spool {directory} could not be looked at; nothing is lost: try again"
+        )
+        raise SpoolError(msg) from error
 
 
 def _taken(queue: _Queue, seq: int) -> Any:

@@ -7,7 +7,7 @@
       init.lock           held while a database is made or migrated
       supervisor.lock     held by the supervisor and by each of its workers
       producers.lock      held, shared, by each open producer: the agent stays while one lives
-      agent.log
+      agent.log           and agent.log.1 to .5, older and older (agent.log.new: one in the making)
 
 - All of `blobs/` is made at once, so that an enqueue never has to sync a directory that another
   process has made but not yet synced.
@@ -17,15 +17,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uploader.errors import NotASpoolError, SpoolDamagedError, SpoolError
+from uploader.errors import NotASpoolError, SpoolDamagedError, SpoolError, SpoolFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 DATABASE = "spool.db"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+OLD_LOGS = ("new", "1", "2", "3", "4", "5")  #: of agent.log: 60 MiB at most, weeks of an agent
 
 _PAYLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -84,6 +86,7 @@ class Layout:
         self._blobs = str(self.blobs)
         self.staging = root / "staging"
         self.agent_log = root / "agent.log"
+        self._old_logs = [f"{self.agent_log}.{suffix}" for suffix in OLD_LOGS]
         self.init_lock = root / "init.lock"
         self.supervisor_lock = root / "supervisor.lock"
         self.producers_lock = root / "producers.lock"
@@ -117,7 +120,13 @@ class Layout:
             SpoolError: the place is unfit (a network file system, not empty, someone else's).
         """
         is_new = not self.database.exists()
-        self.root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(mode=DIRECTORY_MODE, parents=True)
+        except FileExistsError:
+            if not self.root.is_dir():
+                raise
+        else:
+            self.root.chmod(DIRECTORY_MODE)  # a umask may have taken what we need to look inside
         self._refuse_foreign()
         refuse_network_file_system(self.root)
         # A umask may have taken too much; an old mode may have left too much.
@@ -133,7 +142,7 @@ class Layout:
         """Raise `NotASpoolError` or `SpoolError` unless this is a spool that we may open."""
         if self.root.is_dir():
             self._refuse_foreign_owner()  # who may not look inside is told that first
-        if not os.path.lexists(self.database):
+        if not _is_there(self.database):
             msg = (
                 f"not a spool: {self.root} (no {self.database.name} in it). To make one: "
                 f"uploader init --spool {self.root} --destination URL"
@@ -195,13 +204,15 @@ class Layout:
         """Raise `SpoolDamagedError` if anything here is not of the kind that was made."""
         logs = (f"{self.database}-wal", f"{self.database}-shm")
         locks = (self.init_lock, self.supervisor_lock, self.producers_lock)
-        for path in (self.database, *logs, *locks, self.agent_log):
+        files: list[str | Path] = [self.database, *logs, *locks, self.agent_log, *self._old_logs]
+        for path in files:
             _refuse_other(path, stat.S_ISREG, "no regular file")
         for path in (self.blobs, self.staging):
             _refuse_other(path, stat.S_ISDIR, "no directory")
 
     def _refuse_foreign(self) -> None:
         ours = {"blobs", "staging", "init.lock", "supervisor.lock", "producers.lock", "agent.log"}
+        ours.update(map(os.path.basename, self._old_logs))
         names = {entry.name for entry in self.root.iterdir()}
         strangers = sorted(name for name in names - ours if not name.startswith(self.database.name))
         if strangers and not self.database.exists():
@@ -259,6 +270,15 @@ def sync_directory(path: Path) -> None:
     try:
         os.fsync(descriptor)
     finally:
+        let_go(descriptor)
+
+
+def let_go(descriptor: int) -> None:
+    """Close a descriptor: on Linux it is closed whatever that answers, and nothing hangs on it.
+
+    What had to be durable was fsynced before; a call that has done its work must not fail now.
+    """
+    with suppress(OSError):
         os.close(descriptor)
 
 
@@ -270,7 +290,11 @@ def open_lock(path: Path) -> int:
 def open_private(path: str | os.PathLike[str], flags: int) -> int:
     """Open a file of the spool, never through a symlink; its owner alone may read and write it."""
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-    os.fchmod(descriptor, FILE_MODE)  # a umask may have taken too much
+    try:
+        os.fchmod(descriptor, FILE_MODE)  # a umask may have taken too much
+    except BaseException:
+        let_go(descriptor)
+        raise
     return descriptor
 
 
@@ -292,13 +316,44 @@ def locked(path: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
+
+
+@contextmanager
+def room_named(path: Path) -> Iterator[None]:
+    """Turn the system's "no space left", which stands for inodes as well, into `SpoolFullError`.
+
+    And where we are not let in, into a `SpoolError` that says so. Any other says at least where.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SpoolError):
+            raise
+        where = error.filename or str(path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            msg = f"no room in the spool: {error}; free space in {path} (df, df -i)"
+            raise SpoolFullError(msg) from error
+        if isinstance(error, PermissionError) and Path(where).is_relative_to(path):
+            msg = f"{where} in the spool: {error.strerror}; check its permissions, and its owner"
+            raise SpoolError(msg) from error
+        if error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, where) from error
 
 
 def _make_private(directory: Path) -> None:
     if not directory.is_dir():
         directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)  # other ranks make it as well
         directory.chmod(DIRECTORY_MODE)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _refuse_other(path: str | Path, fits: Callable[[int], bool], otherwise: str) -> None:

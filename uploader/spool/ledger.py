@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sqlite3
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from uploader import clock
 from uploader.errors import ErrorClass, SpoolDamagedError
-from uploader.model import SentPart
+from uploader.model import SentPart, about
+from uploader.spool.newest import Newest
 from uploader.spool.rows import fault, row_damaged, storable, upload_in
+from uploader.spool.statements import sql as _sql
 from uploader.state import LIVE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from uploader.model import Receipt, Upload
@@ -43,6 +43,7 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         """Use `journal`'s database."""
         self._journal = journal
+        self.newest = Newest(journal)
         self._sound: bool | None = None  #: whether the database was found to be; None: not looked
 
     # -- reading ------------------------------------------------------------------------------
@@ -71,9 +72,12 @@ class Ledger:
             due += self._seqs("due_after_clock_jump", horizon=horizon, limit=limit - len(due))
         fresh = self._seqs("fresh", limit=limit)
         kept = due[: max(limit - len(fresh), limit // 2)]
-        chosen = kept + fresh[: limit - len(kept)]
-        marks = ",".join("?" * len(chosen))
-        return self.select(f"WHERE seq IN ({marks}) ORDER BY seq", chosen) if chosen else []
+        return self.uploads(kept + fresh[: limit - len(kept)])
+
+    def uploads(self, seqs: Sequence[int]) -> list[Upload]:
+        """Return the uploads of these sequence numbers, in enqueue order."""
+        marks = ",".join("?" * len(seqs))
+        return self.select(f"WHERE seq IN ({marks}) ORDER BY seq", seqs) if seqs else []
 
     def untidy(self, limit: int) -> list[Upload]:
         """Return uploads that ended without arriving, and may have left a piece at the store.
@@ -123,6 +127,10 @@ class Ledger:
         """Return when the oldest ready upload was enqueued."""
         rows = self._rows("oldest_ready")
         return float(rows[0][0]) if rows else None
+
+    def figures(self, statement: str, /, **parameters: Any) -> list[Any]:
+        """Return the rows of a statement in `queries.sql` that only reads."""
+        return self._rows(statement, **parameters)
 
     def holds_bytes(self, upload_id: str) -> bool:
         """Tell whether the blob of an upload has to stay."""
@@ -350,7 +358,10 @@ class Ledger:
     def _bury(self, upload: Upload, error: str) -> None:
         self.fail(upload, ErrorClass.DAMAGED, error)
         self.tidied(upload.seq)  # nothing is removed by a name, or a session, that may be anything
-        _log.error("dead letter: %s: %s", upload.name, error)
+        _log.error(
+            "dead letter: %s: %s", upload.name, error,
+            extra=about(upload, error_class=ErrorClass.DAMAGED.value, bytes=upload.size),
+        )  # fmt: skip
 
     def _even_if_edited(self, move: Callable[[], T]) -> T:
         """Make a move of one row, also where it was edited into what no row may be."""
@@ -386,14 +397,3 @@ class Ledger:
             which = ", ".join(f"{one.id} ({one.name})" for one in uploads)
             msg = f"not in the state to {what}, one or more of: {which}"
             raise RuntimeError(msg)
-
-
-@cache
-def _statements() -> dict[str, str]:
-    text = Path(__file__).with_name("queries.sql").read_text()
-    pieces = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)[1:]
-    return {name: sql.strip() for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
-
-
-def _sql(name: str) -> str:
-    return _statements()[name]

@@ -113,6 +113,35 @@ SELECT seq FROM upload INDEXED BY upload_startable
  WHERE state = 'ready' AND waiting_on IS NULL AND not_before > :horizon
  ORDER BY not_before, seq LIMIT :limit
 
+-- name: newest  (from the new end, past at most :look rows that may not start: a bound, and no scan)
+SELECT seq
+  FROM (SELECT seq, waiting_on, not_before FROM upload INDEXED BY upload_state
+         WHERE state = 'ready' ORDER BY seq DESC LIMIT :look)
+ WHERE waiting_on IS NULL AND (not_before <= :now OR not_before > :horizon)
+ ORDER BY seq DESC LIMIT :limit
+
+-- name: fresh_newest
+SELECT seq FROM upload INDEXED BY upload_startable
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before = 0
+ ORDER BY seq DESC LIMIT :limit
+
+-- name: begun  (by one seek for each upload that has parts)
+WITH RECURSIVE begun (seq) AS (
+  SELECT max(seq) FROM part
+  UNION ALL
+  SELECT (SELECT max(part.seq) FROM part WHERE part.seq < begun.seq)
+    FROM begun WHERE begun.seq IS NOT NULL LIMIT :limit)
+SELECT upload.seq FROM begun CROSS JOIN upload ON upload.seq = begun.seq
+ WHERE +state = 'ready' AND +waiting_on IS NULL AND (not_before <= :now OR not_before > :horizon)
+
+-- name: due_between
+SELECT seq FROM upload INDEXED BY upload_startable
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before > :after AND not_before <= :until
+ LIMIT 1
+
+-- name: sent
+SELECT seq, sum(size) FROM part WHERE seq IN (SELECT value FROM json_each(:seqs)) GROUP BY seq
+
 -- name: active
 SELECT seq FROM upload WHERE state = 'active'
 
@@ -124,6 +153,37 @@ SELECT state, uploads, bytes FROM tally
 
 -- name: oldest_ready
 SELECT enqueued_at FROM upload WHERE state = 'ready' ORDER BY seq LIMIT 1
+
+-- name: parts_sent
+SELECT coalesce(sum(p.size), 0) FROM part p JOIN upload u ON u.seq = p.seq
+ WHERE u.state IN ('ready', 'active')
+
+-- name: ready_ends
+SELECT (SELECT seq FROM upload INDEXED BY upload_state WHERE state = 'ready' ORDER BY seq LIMIT 1),
+       (SELECT seq FROM upload INDEXED BY upload_state WHERE state = 'ready' ORDER BY seq DESC LIMIT 1)
+
+-- name: ready_from
+SELECT seq, CAST(enqueued_at AS REAL) FROM upload INDEXED BY upload_state
+ WHERE state = 'ready' AND seq >= :seq ORDER BY seq LIMIT 1
+
+-- name: ready_between
+SELECT count(*), coalesce(sum(CAST(size AS INTEGER)), 0) FROM (
+  SELECT size FROM upload INDEXED BY upload_state
+   WHERE state = 'ready' AND seq >= :first AND seq < :after ORDER BY seq LIMIT :limit)
+
+-- name: held
+SELECT count(*) FROM (
+  SELECT 1 FROM upload INDEXED BY upload_waiting WHERE waiting_on IS NOT NULL LIMIT :limit)
+
+-- name: retrying
+SELECT count(*) FROM (
+  SELECT 1 FROM upload INDEXED BY upload_startable
+   WHERE state = 'ready' AND waiting_on IS NULL AND not_before > 0 LIMIT :limit)
+
+-- name: next_retries
+SELECT seq FROM upload INDEXED BY upload_startable
+ WHERE state = 'ready' AND waiting_on IS NULL AND not_before > 0
+ ORDER BY not_before, seq LIMIT :limit
 
 -- name: progress
 SELECT u.seq, count(p.number), coalesce(sum(p.size), 0)

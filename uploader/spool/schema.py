@@ -10,17 +10,18 @@ from uploader.errors import NotASpoolError, SpoolVersionError
 from uploader.spool.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from uploader.spool.journal import Journal
 
-VERSION = 1  #: of the tables; a newer spool is refused, an older one migrated
+VERSION = 2  #: of the tables; a newer spool is refused, an older one migrated
 APPLICATION_ID = 0x41525453  #: "ARTS" in the database header: this file is a spool of ours
 
 TABLE = "ack_queue_journal"  #: persist-queue's; it makes it before we are asked
 
-#: How to come from each older version to the next. Each runs in the transaction that bumps it.
-MIGRATIONS: dict[int, Callable[[Journal], None]] = {}
+#: How to come from each older version to the next: a script, run in the transaction that bumps it.
+#: A new spool is `schema.sql`, which is version 1, and then all of them.
+MIGRATIONS = {1: "watched.sql"}
 
 
 def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
@@ -50,16 +51,21 @@ def prepare(journal: Journal, directory: Path, *, create: bool) -> None:
     else:
         for old in range(version, VERSION):
             with journal.transaction():
-                MIGRATIONS[old](journal)
+                _execute(journal, MIGRATIONS[old])
                 journal.execute(f"PRAGMA user_version = {old + 1}")
 
 
 def _create(journal: Journal) -> None:
     with journal.transaction():
-        for statement in _statements(Path(__file__).with_name("schema.sql").read_text()):
-            journal.execute(statement)
+        for script in ("schema.sql", *MIGRATIONS.values()):
+            _execute(journal, script)
         journal.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         journal.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _execute(journal: Journal, script: str) -> None:
+    for statement in _statements(Path(__file__).with_name(script).read_text()):
+        journal.execute(statement)
 
 
 def _is_blank(journal: Journal) -> bool:

@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,17 @@ from uploader.model import POINTER_SUFFIX, Status, Upload, check_link, check_nam
 from uploader.place import Place, ambient_of
 from uploader.spool import items, schema, staging
 from uploader.spool.capacity import Capacity
-from uploader.spool.damage import damaged
+from uploader.spool.damage import is_certain
 from uploader.spool.items import Logged
 from uploader.spool.journal import Journal
-from uploader.spool.layout import Layout, locked, open_private
+from uploader.spool.layout import Layout, let_go, locked, open_private, room_named
 from uploader.spool.ledger import Ledger
 from uploader.spool.ownership import ProducerLock
+from uploader.spool.refusal import name_is_pending, refusal
 from uploader.spool.remembered import Remembered
 from uploader.spool.selection import chosen, select
 from uploader.spool.status import status_of
+from uploader.spool.watched import Watched
 from uploader.state import FINISHED, LIVE, State
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from uploader.config import Options
     from uploader.spool.capacity import WhenFull
+    from uploader.spool.items import Along
 
 WAIT_POLL = 0.02  #: seconds between looks at the database in `wait`
 
@@ -92,11 +96,12 @@ class Spool:
             Place.of(str(wanted), {**fitting(around, wanted.scheme), **given})
         self._layout = Layout(Path(path).absolute())
         limits = {"max_bytes": max_bytes, "min_free_bytes": min_free_bytes}
-        self._open(str(wanted) if wanted else None, given, around, limits)
+        with room_named(self._layout.root):
+            self._open(str(wanted) if wanted else None, given, around, limits)
         if wanted and wanted.scheme != "file":
             self._remembered.add_ambient(ambient_of(os.environ, wanted.scheme))
         self._target = url.parse(self.destination)
-        self.ledger = Ledger(self._journal)
+        self.ledger, self.watched = Ledger(self._journal), Watched(self._journal)
         self.capacity = Capacity.of(self._layout, self.ledger, self._remembered, when_full)
         self._producer = ProducerLock(self._layout) if producer else None
         self._version: int | None = None
@@ -179,19 +184,16 @@ class Spool:
             SourceChangedError: the file was written to while it was copied.
             SpoolFullError: no room.
         """
-        name = check_name(name)
-        self._target.require_room(name)
+        logged = self._checked(Logged(name, overwrite, run, rank))
         source = staging.open_source(os.fspath(path))
         try:
-            if name.endswith(POINTER_SUFFIX):
-                target = items.pointer_text(source)
-                return self.put_symlink(
-                    target, name[: -len(POINTER_SUFFIX)], overwrite=overwrite, run=run, rank=rank
-                )
-            self._refuse_pending(name, overwrite=overwrite)
-            return self._put_source(Logged(name, overwrite, run, rank), source)
+            return self._put_source(logged, source)
         finally:
             source.close()
+
+    def put_source(self, logged: Logged, source: staging.Source) -> str:
+        """Spool a file that is open, and stays so; `logged.along` is part of its commit."""
+        return self._put_source(self._checked(logged), source)
 
     def put_symlink(
         self,
@@ -210,14 +212,26 @@ class Spool:
             ValueError: a bad name, or a symlink to itself.
             FileExistsError: `overwrite` is false and an upload of the name is pending.
         """
-        target, name = check_link(existing_name, name)
+        return self._link(existing_name, Logged(name, overwrite, run, rank))
+
+    def _checked(self, logged: Logged) -> Logged:
+        name = check_name(logged.name)
+        self._target.require_room(name)
+        return logged if name == logged.name else replace(logged, name=name)
+
+    def _link(self, existing_name: str, logged: Logged) -> str:
+        target, name = check_link(existing_name, logged.name)
         self._target.require_room(name + POINTER_SUFFIX)
-        self._refuse_pending(name, overwrite=overwrite)
-        item = items.symlink_item(Logged(name, overwrite, run, rank), target)
-        self._commit(item)
+        self._refuse_pending(name, overwrite=logged.overwrite)
+        item = items.symlink_item(replace(logged, name=name), target)
+        self._commit(item, logged.along)
         return str(item["id"])
 
     def _put_source(self, logged: Logged, source: staging.Source) -> str:
+        if logged.name.endswith(POINTER_SUFFIX):
+            link = replace(logged, name=logged.name[: -len(POINTER_SUFFIX)])
+            return self._link(items.pointer_text(source), link)
+        self._refuse_pending(logged.name, overwrite=logged.overwrite)
         while True:
             self.capacity.admit(source.path, source.size, logged.name if logged.overwrite else None)
             try:
@@ -226,14 +240,15 @@ class Spool:
                 self.capacity.refused(source.path, error)
 
     def _stage_and_commit(self, logged: Logged, source: staging.Source) -> str:
-        staged = staging.stage(self._layout, source, items.new_id())
+        with room_named(self.path):
+            staged = staging.stage(self._layout, source, items.new_id())
         try:
-            self._commit(items.file_item(logged, source, staged))
+            self._commit(items.file_item(logged, source, staged), logged.along)
         finally:
             staged.release()
         return staged.upload_id
 
-    def _commit(self, item: dict[str, Any]) -> None:
+    def _commit(self, item: dict[str, Any], along: Along | None = None) -> None:
         """Append the item to the journal; then remove the blobs of the versions that it supersedes.
 
         A refusal by the database is certain: the copy goes too. After any other error it is not
@@ -242,17 +257,18 @@ class Spool:
         superseded: list[str] = []
         try:
             with self._journal.transaction():
+                if along:
+                    along(item["id"])
                 before = self.ledger.ready_versions(item["name"]) if item["overwrite"] else []
                 self._journal.put(item)
                 superseded = [one for one in before if not self.ledger.holds_bytes(one)]
         except sqlite3.IntegrityError as error:
             staging.discard(self._layout, item["id"])
-            raise self._refusal(error, item) from error
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error):
-                raise
-            staging.discard(self._layout, item["id"])
-            raise SpoolFullError(f"no room for the database in {self.path}: {error}") from error
+            raise refusal(error, item, self.path) from error
+        except SpoolFullError as error:
+            if is_certain(error):
+                staging.discard(self._layout, item["id"])
+            raise
         reached("spool.committed")
         for upload_id in superseded:
             staging.discard(self._layout, upload_id)
@@ -313,9 +329,9 @@ class Spool:
         before, self._version = self._version, self._journal.data_version()
         return before != self._version
 
-    def status(self) -> Status:
-        """Return what `uploader status` shows."""
-        return status_of(self._layout, self.destination, self.ledger)
+    def status(self, *, dead: int = -1) -> Status:
+        """Return what `uploader status` shows; of the dead letters at most `dead`, the oldest."""
+        return status_of(self._layout, self.destination, self.ledger, dead=dead)
 
     # -- a person's decisions -------------------------------------------------------------------
 
@@ -368,7 +384,7 @@ class Spool:
             if not self._layout.database.exists():
                 self._layout.refuse_loss()
                 # SQLite gives the log and the shared memory the mode of the database
-                os.close(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
+                let_go(open_private(self._layout.database, os.O_RDWR | os.O_CREAT))
             self._journal = Journal(self._layout.root)
             try:
                 schema.prepare(self._journal, self._layout.root, create=destination is not None)
@@ -381,18 +397,4 @@ class Spool:
 
     def _refuse_pending(self, name: str, *, overwrite: bool) -> None:
         if not overwrite and self.ledger.name_is_pending(name):
-            raise _pending(name)
-
-    def _refusal(self, error: sqlite3.IntegrityError, item: dict[str, Any]) -> Exception:
-        if "pending" in str(error):
-            return _pending(item["name"])
-        if "full" in str(error):
-            return SpoolFullError(f"the spool {self.path} is full: {error} (max_bytes)")
-        return damaged(self.path, f"it refuses what it must take: {error}")
-
-
-def _pending(name: str) -> FileExistsError:
-    return FileExistsError(
-        f"{name!r} is already enqueued and overwrite=False; "
-        "wait for it, use another name, or overwrite"
-    )
+            raise name_is_pending(name)

@@ -20,14 +20,13 @@ import fcntl
 import logging
 import os
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uploader.checksum import BlockChecksums
 from uploader.crashpoint import reached
 from uploader.errors import SourceChangedError, SpoolFullError
-from uploader.spool.layout import is_id, open_private, sync_directory
+from uploader.spool.layout import is_id, let_go, open_private, sync_directory
 
 if TYPE_CHECKING:
     from uploader.spool.layout import Layout
@@ -47,6 +46,7 @@ _CANNOT_CLONE = {
     errno.EBADF,
     errno.EPERM,
     errno.ETXTBSY,
+    errno.EINTR,
 }
 
 
@@ -64,7 +64,7 @@ class Source:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self.descriptor)
+        let_go(self.descriptor)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Staged:
 
     def release(self) -> None:
         """Let go of the lock: the row is committed, or the file was discarded."""
-        os.close(self.descriptor)
+        let_go(self.descriptor)
 
 
 def open_source(path: str) -> Source:
@@ -90,10 +90,14 @@ def open_source(path: str) -> Source:
     """
     # O_NONBLOCK: a FIFO without a writer would otherwise block training for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    facts = os.fstat(descriptor)
+    try:
+        facts = os.fstat(descriptor)
+    except OSError as error:
+        let_go(descriptor)
+        raise OSError(error.errno, error.strerror, path) from error
     if stat.S_ISREG(facts.st_mode):
         return Source(path, descriptor, facts.st_size, facts.st_mtime_ns)
-    os.close(descriptor)
+    let_go(descriptor)
     if stat.S_ISDIR(facts.st_mode):
         raise IsADirectoryError(errno.EISDIR, "is a directory; log its files one by one", path)
     raise OSError(errno.EINVAL, "not a regular file; only files can be logged", path)
@@ -105,10 +109,13 @@ def stage(layout: Layout, source: Source, upload_id: str) -> Staged:
     Raises:
         SpoolFullError: the disk has no room; nothing is left behind.
         SourceChangedError: the source was written to under the copy; nothing is left behind.
+        OSError: the source cannot be read, or the disk failed; nothing is left behind. A copy
+            whose fsync failed is never asked for another: whoever calls again has a new one made.
     """
     staged, blob = layout.staged(upload_id), layout.blob(upload_id)
-    descriptor = _create_locked(os.fspath(staged))
+    descriptor = None
     try:
+        descriptor = _create_locked(os.fspath(staged))
         reached("spool.staging-created")
         checksums = None if _cloned(source, descriptor) else _copy(source, descriptor)
         _require_unchanged(source, os.fstat(descriptor).st_size)
@@ -121,10 +128,15 @@ def stage(layout: Layout, source: Source, upload_id: str) -> Staged:
         reached("spool.directories-synced")
     except BaseException as error:
         discard(layout, upload_id)
-        os.close(descriptor)
+        if descriptor is not None:
+            let_go(descriptor)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             msg = f"no room on the spool's disk for {source.path} ({source.size} bytes): {error}"
+            msg += f"; free space in {layout.root} (df, df -i)"
             raise SpoolFullError(msg) from error
+        if isinstance(error, OSError) and not error.filename:
+            how = f"{error.strerror}, while it was copied into the spool; nothing was spooled"
+            raise OSError(error.errno, how, source.path) from error
         raise
     return Staged(upload_id, descriptor, source.size, checksums)
 
@@ -133,14 +145,14 @@ def discard(layout: Layout, upload_id: str) -> None:
     """Remove an upload's bytes, wherever its copy had got to; what cannot be, the sweep tries."""
     if not is_id(upload_id):
         return  # of a row that was edited: no bytes of ours have such a name
-    path = layout.blob_path(upload_id)
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        with suppress(FileNotFoundError):
-            layout.staged(upload_id).unlink()
-    except OSError as error:  # it was replaced by a directory, say
-        _log.warning("could not remove %s (the next sweep tries again): %s", path, error)
+    for path in (layout.blob_path(upload_id), layout.staged(upload_id)):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:  # it was replaced by a directory, say
+            _log.warning("could not remove %s (the next sweep tries again): %s", path, error)
+        return
 
 
 def is_abandoned(path: str) -> bool:
@@ -154,17 +166,22 @@ def is_abandoned(path: str) -> bool:
     except BlockingIOError:
         return False
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
     return True
 
 
 def _create_locked(path: str) -> int:
     while True:
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_there = os.fstat(descriptor).st_nlink
+        except BaseException:
+            let_go(descriptor)
+            raise
+        if is_there:
             return descriptor
-        os.close(descriptor)  # swept between its making and its lock: make it again
+        let_go(descriptor)  # swept between its making and its lock: make it again
 
 
 def _cloned(source: Source, descriptor: int) -> bool:

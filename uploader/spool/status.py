@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from uploader.spool.ledger import Ledger
 
 
-def status_of(layout: Layout, destination: str, ledger: Ledger) -> Status:
-    """Return the counts, the work in flight and the dead letters of a spool."""
+def status_of(layout: Layout, destination: str, ledger: Ledger, *, dead: int = -1) -> Status:
+    """Return the counts, the work in flight and the dead letters of a spool; at most `dead`."""
     tally = ledger.tally()
-    in_flight = _in_flight(ledger)
+    in_flight = flights(ledger)
     owner = find_owner(layout)
     oldest = ledger.oldest_ready()
     sent = sum(one.sent for one in in_flight)
@@ -33,12 +33,15 @@ def status_of(layout: Layout, destination: str, ledger: Ledger) -> Status:
         agent_pid=owner.pid if owner else None,
         agent_workers=owner.workers if owner else None,
         in_flight=in_flight,
-        dead=tuple(ledger.select("WHERE state = 'dead' ORDER BY seq")),
+        dead=tuple(ledger.select("WHERE state = 'dead' ORDER BY seq LIMIT ?", (dead,))),
         refusal=owner.refusal if owner else None,
+        bytes_dead=tally[State.DEAD][1],
+        speeds=owner.speeds if owner else {},
     )
 
 
-def _in_flight(ledger: Ledger) -> tuple[InFlight, ...]:
+def flights(ledger: Ledger) -> tuple[InFlight, ...]:
+    """Return how far each upload is that is under way: not more than a few hundred ever are."""
     progress = ledger.progress()
     return tuple(
         InFlight(

@@ -68,7 +68,7 @@ class LocalStore:
             files.try_to_write(self._root)
         except OSError as error:
             msg = f"cannot write to destination {self._root}: {error.strerror}"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+            if error.errno in files.PASSING:
                 raise TransientError(msg) from error
             missing = error.errno == errno.ENOENT
             hint = "is its file system mounted?" if missing else "check its permissions"
@@ -138,11 +138,13 @@ class LocalStore:
         with self._directory(name) as (directory, leaf):
             if mode is PutMode.CREATE and (own := self._own(directory, leaf, meta)):
                 files.unlink(session, directory)
+                os.fsync(directory)  # whoever made it may have ended, or failed, before its own
                 return own
             try:
                 file = files.open_session(session, directory)
             except SessionLostError:
                 if own := self._own(directory, leaf, meta):
+                    os.fsync(directory)
                     return own
                 raise
             with files.closing(file):
@@ -276,9 +278,8 @@ class LocalStore:
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for segment in way:
-                    inner = files.enter(descriptor, segment, make=make)
-                    os.close(descriptor)
-                    descriptor = inner
+                    outer, descriptor = descriptor, files.enter(descriptor, segment, make=make)
+                    os.close(outer)
                 yield descriptor, leaf
             finally:
                 os.close(descriptor)

@@ -29,6 +29,11 @@ TEMPORARY = ".uploader-"  #: prefix of the hidden names; the upload id follows
 ATTRIBUTE = "user.uploader."
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSYS}
 
+#: Errors of the system that are no refusal by the destination.
+PASSING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+}  # fmt: skip
+
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 #: What open(2) answers to O_TMPFILE where a file must have a name (NFS, FUSE).

@@ -41,6 +41,11 @@ def new_key(prefix: str) -> str:
     return f"{prefix}{PROBE}{secrets.token_hex(8)}"
 
 
+def swept_text(url: str, age: float) -> str:
+    """Tell people of an object of a trial that was killed, `age` seconds ago, and is removed."""
+    return f"{url} (a trial of the service {age:.0f} s ago)"
+
+
 def meta_of(data: bytes | None = TEXT) -> ObjectMeta:
     """Return what is written beside what is tried with."""
     return ObjectMeta("probe", len(data or b""), None, None, "", 0)

@@ -209,7 +209,7 @@ class Bucket:
         found = iter(self._sdk.blobs(prefix, fields=fields, max_results=most))
         while True:
             with classified_of_sdk("list", self.url(prefix)):
-                blob = next(found, None)
+                blob = _next(found)
             if blob is None:
                 return
             yield {
@@ -322,3 +322,14 @@ def _framed(before: bytes, body: Body, after: bytes) -> Iterator[bytes]:
         waiting = b""
     if not body.size:
         yield before + after
+
+
+def _next(found: Iterator[Any]) -> Any:
+    """Return the next of what is listed, None at its end.
+
+    An answer that was cut off within its headers has no content. The SDK does not look, and trips.
+    """
+    try:
+        return next(found, None)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConnectionError(f"an answer that is none, or was cut off ({error})") from error

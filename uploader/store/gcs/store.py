@@ -22,6 +22,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from uploader import clock
 from uploader.errors import (
     ConflictError,
     NotFoundError,
@@ -236,13 +237,24 @@ class GCSStore(InBucket):
 
     def sweep(self, keep: set[str], older_than: float) -> list[str]:
         """See `ObjectStore.sweep`: sessions cannot be listed, and end by themselves."""
-        return self._composing.sweep(keep, older_than)
+        return self._composing.sweep(keep, older_than) + self._sweep_trials(older_than)
 
     def close(self) -> None:
         """See `ObjectStore.close`."""
         self._bucket.close()
 
     # -- helpers --------------------------------------------------------------------------------
+
+    def _sweep_trials(self, older_than: float) -> list[str]:
+        """Remove what trials left that were killed."""
+        swept = []
+        for found in self._bucket.list(self._names.prefix + trial.PROBE):
+            age = clock.now() - found["timeCreated"].timestamp()
+            if age >= older_than:
+                with suppress(NotFoundError):
+                    self._bucket.delete(found["name"], str(found["generation"]))
+                swept.append(trial.swept_text(self._bucket.url(found["name"]), age))
+        return swept
 
     def _remove(self, key: str, condition: Condition) -> None:
         self._bucket.delete(key, condition)

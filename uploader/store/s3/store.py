@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from uploader import clock
 from uploader.errors import (
     ConflictError,
     NotFoundError,
@@ -249,13 +250,25 @@ class S3Store(InBucket):
 
     def sweep(self, keep: set[str], older_than: float) -> list[str]:
         """See `ObjectStore.sweep`."""
-        return sessions.sweep(self._bucket, self._names.prefix, keep, older_than, self._with)
+        swept = sessions.sweep(self._bucket, self._names.prefix, keep, older_than, self._with)
+        return swept + self._sweep_trials(older_than)
 
     def close(self) -> None:
         """See `ObjectStore.close`."""
         self._bucket.close()
 
     # -- helpers --------------------------------------------------------------------------------
+
+    def _sweep_trials(self, older_than: float) -> list[str]:
+        """Remove what trials left that were killed."""
+        begin, swept = self._names.prefix + trial.PROBE, []
+        for page in self._bucket.pages("list_objects_v2", Prefix=begin, **self._with.of_any):
+            for found in page.get("Contents", []):
+                age = clock.now() - found["LastModified"].timestamp()
+                if age >= older_than:
+                    self._remove(found["Key"], None)
+                    swept.append(trial.swept_text(self._bucket.url(found["Key"]), age))
+        return swept
 
     def _remove(self, key: str, condition: Condition) -> None:
         self._bucket.ask("delete_object", key, **headers_of(condition), **self._with.of_any)
