@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from uploader import checksum
+from uploader import checksum, clock
 from uploader.checksum import BlockChecksums
 from uploader.drain import plan, steps
 from uploader.model import Kind, Receipt, SentPart
@@ -46,6 +46,14 @@ def goes_to_all(upload: Upload, limits: Limits, options: Options) -> bool:
     return goes_in_parts(upload, limits, options) and (upload.size or 0) >= limits.in_order_below
 
 
+def step_size(upload: Upload, limits: Limits, options: Options) -> int:
+    """Return the bytes of the largest step of an upload."""
+    size = upload.size or 0
+    if not goes_in_parts(upload, limits, options):
+        return size
+    return upload.part_size or plan.part_size_for(size, limits, options.part_size)
+
+
 @dataclass
 class ActiveUpload:
     """An upload that has steps in flight, or soon will."""
@@ -63,6 +71,7 @@ class ActiveUpload:
     cancelling: bool = False
     session: str | None = None
     progressed: bool = False  #: whether a part of it has arrived in this attempt
+    begun: float = field(default_factory=clock.monotonic)  #: monotonic seconds
 
     def __post_init__(self) -> None:
         """Take up a recorded session."""
@@ -77,6 +86,11 @@ class ActiveUpload:
         """Whether it has come to an end, for this attempt."""
         ended = self.receipt is not None or self.failure is not None or self.cancelling
         return ended and not self.in_flight
+
+    @property
+    def seconds(self) -> float:
+        """How long this attempt has taken."""
+        return round(clock.monotonic() - self.begun, 3)
 
     @property
     def is_large(self) -> bool:

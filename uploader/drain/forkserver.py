@@ -14,6 +14,7 @@ supervisor has loaded is shared, and what only workers need is loaded beside its
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -58,7 +59,12 @@ class ForkServer:
         if self._orders is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if not self._pid:
             _end_after(_serve, theirs, self.preload)
         theirs.close()
@@ -68,6 +74,7 @@ class ForkServer:
         """Start a worker that holds these descriptors; return its pid, and our end of its pipe.
 
         Raises:
+            OSError: the system lets no more processes be.
             UploaderError: it cannot be done; the reason was written to stderr.
         """
         for _ in range(TRIES):
@@ -75,9 +82,11 @@ class ForkServer:
             ours, theirs = Pipe()  # a new one each time: an order may be carried out unanswered
             pid = self._ask(_START, (theirs.fileno(), *descriptors))
             theirs.close()
-            if pid is not None:
+            if pid is not None and pid > 0:
                 return pid, ours
             ours.close()
+            if pid is not None:
+                raise OSError(-pid, f"no worker process can be started: {os.strerror(-pid)}")
             self.stop()
         msg = f"no worker process can be started: {TRIES} attempts failed; see the messages above"
         raise UploaderError(msg)
@@ -129,7 +138,10 @@ def _serve(orders: socket.socket, preload: str) -> None:
 
 
 def _started(orders: socket.socket, descriptors: list[int]) -> int:
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # a limit on processes, or no memory
+        pid = -(error.errno or errno.EAGAIN)
     if not pid:
         orders.close()
         pipe, _, *memory = descriptors  # the second is the lock: it is held by being open

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from uploader import clock
 from uploader.crashpoint import reached
 from uploader.drain import steps
+from uploader.drain.observer import AttemptEnd, Observer
+from uploader.drain.terms import Deadline
 from uploader.errors import ErrorClass
-from uploader.model import SentPart
+from uploader.model import SentPart, about
 from uploader.spool.staging import discard
+from uploader.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +30,29 @@ if TYPE_CHECKING:
     from uploader.policy import RetryPolicy
     from uploader.spool.spool import Spool
 
+SHARE = 0.25  #: of the time before a deadline that a retry waits at most
+
 _log = logging.getLogger(__name__)
 
 
 class Recorder:
     """The supervisor's hand in the ledger."""
 
-    def __init__(self, spool: Spool, policy: RetryPolicy) -> None:
-        """Write to `spool`'s ledger."""
+    def __init__(
+        self,
+        spool: Spool,
+        policy: RetryPolicy,
+        observer: Observer | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        """Write to `spool`'s ledger, and tell `observer` of what is written there.
+
+        What is tried again is tried several times before `deadline`.
+        """
         self._spool, self._ledger, self._policy = spool, spool.ledger, policy
+        self._deadline = deadline or Deadline()
+        self._observer = observer or Observer()
+        self._ends: list[AttemptEnd] = []
         self._arrived: list[tuple[Upload, Receipt]] = []
         self._ended: list[str] = []  #: ids of what ends with the commit, but for what arrived
         self._unneeded: deque[str] = deque()  #: ids of what has ended, whose blobs are still there
@@ -47,6 +64,7 @@ class Recorder:
         self._arrived.clear()
         self._ended.clear()
         self._said.clear()
+        self._ends.clear()
         with self._ledger.together():
             yield
             if self._arrived:
@@ -54,6 +72,8 @@ class Recorder:
         self._unneeded += self._ended
         for point in self._said:
             reached(point)
+        for end in self._ends:
+            self._observer.attempt_ended(end)
 
     def unneeded(self, most: int) -> tuple[str, ...]:
         """Return the paths of up to `most` blobs that the caller now sees to the removal of."""
@@ -89,30 +109,39 @@ class Recorder:
         upload = active.upload
         if active.receipt:
             self._arrived.append((upload, active.receipt))
+            self._end(upload, State.DONE)
             self._said.append("supervisor.finish-committed")
-            _log.info("done: %s (%s bytes)", upload.name, upload.size or 0)
+            _log.info(
+                "done: %s (%s bytes)", upload.name, upload.size or 0,
+                extra=about(upload, bytes=upload.size, seconds=active.seconds),
+            )  # fmt: skip
         elif active.cancelling:
             self._ledger.cancel_active(upload)
             self._ended.append(upload.id)
-            _log.info("cancelled: %s", upload.name)
+            self._end(upload, State.CANCELLED)
+            _log.info("cancelled: %s", upload.name, extra=about(upload))
         elif active.failure:
             self._failed(active, active.failure)
             self._said.append("supervisor.failure-recorded")
 
     def _failed(self, active: ActiveUpload, failure: Failure) -> None:
         upload, attempts = active.upload, active.upload.attempts + 1
+        facts = {"error_class": failure.error_class.value, "bytes": upload.size}
+        extra = about(upload, **facts, seconds=active.seconds)
         if self._policy.gives_up(failure.error_class, attempts):
             self._ledger.fail(upload, failure.error_class, failure.error)
+            self._end(upload, State.DEAD, failure)
             _log.error(
                 "dead letter: %s: %s. Its bytes are kept; when the cause is gone: "
                 "uploader retry --spool %s %s",
-                upload.name, failure.error, self._spool.path, upload.id,
+                upload.name, failure.error, self._spool.path, upload.id, extra=extra,
             )  # fmt: skip
             return
         # parts that arrived break the row of failures: a worker that dies now and then, within a
         # large file, must not have it wait longer each time
         in_a_row = 1 if active.progressed else attempts
         delay = self._policy.delay(failure.error_class, in_a_row)
+        delay = min(delay, self._deadline.left * SHARE)
         self._ledger.put_back(
             upload.seq,
             not_before=clock.now() + delay,
@@ -120,7 +149,22 @@ class Recorder:
             error_class=failure.error_class,
             error=failure.error,
         )
+        self._end(upload, State.READY, failure)
         _log.warning(
             "%s: %s (%s); attempt %d in %.1f s",
-            upload.name, failure.error, failure.error_class.value, attempts + 1, delay,
+            upload.name, failure.error, failure.error_class.value, attempts + 1, delay, extra=extra,
         )  # fmt: skip
+
+    @staticmethod
+    def unforeseen(active: ActiveUpload | None, step: Step, failure: Failure) -> None:
+        """Log an error that no store should raise, with the worker's traceback."""
+        facts = {"error_class": failure.error_class.value}
+        _log.error(
+            "step failed in an unforeseen way: %s of %s\n%s",
+            type(step).__name__, getattr(step, "name", "the destination"), failure.trace,
+            extra=about(active.upload, **facts) if active else None,
+        )  # fmt: skip
+
+    def _end(self, upload: Upload, state: State, failure: Failure | None = None) -> None:
+        error_class = failure.error_class if failure else None
+        self._ends.append(AttemptEnd(upload, state, error_class, clock.now()))

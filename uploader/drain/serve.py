@@ -11,15 +11,13 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uploader import clock
 from uploader.drain.terms import Ending
 from uploader.errors import SpoolBusyError
 from uploader.spool.ownership import SupervisorLock, find_owner, no_producer_lives
 from uploader.spool.recovery import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from uploader.drain.observer import Observer
     from uploader.drain.shutdown import StopRequest
     from uploader.drain.terms import Settings
     from uploader.spool.spool import Spool
@@ -37,9 +35,7 @@ class Drained:
     refusal: str | None = None  #: the destination's own words, if it refused
 
 
-def drain_spool(
-    spool: Spool, settings: Settings, stop: StopRequest, on_tick: Callable[[], None]
-) -> Drained:
+def drain_spool(spool: Spool, settings: Settings, stop: StopRequest, observer: Observer) -> Drained:
     """Upload everything, or wait until the agent has; return why it ended."""
     lock = SupervisorLock(spool.layout)
     try:
@@ -50,14 +46,14 @@ def drain_spool(
             owner = find_owner(spool.layout)
             if owner and owner.refusal:
                 return Drained(Ending.REFUSED, owner.refusal)
-            on_tick()
+            observer.tick(None)
             _pause.wait(WAIT)
         if _has_ended(spool):
             return Drained(Ending.EMPTY)
         # Imported here, as in `run_agent`: to find that there is nothing to do takes less.
         from uploader.drain.supervisor import Supervisor
 
-        supervisor = Supervisor(spool, lock, settings, stop, on_tick=on_tick)
+        supervisor = Supervisor(spool, lock, settings, stop, observer=observer)
         return Drained(supervisor.run(), supervisor.refusal)
     finally:
         lock.release()
@@ -69,7 +65,7 @@ def run_agent(
     stop: StopRequest,
     *,
     exit_when_idle: float | None,
-    on_tick: Callable[[], None] = lambda: None,
+    observer: Observer | None = None,
 ) -> Ending:
     """Upload as artifacts arrive; return why it ended.
 
@@ -85,7 +81,7 @@ def run_agent(
         from uploader.drain.supervisor import Supervisor
 
         return Supervisor(
-            spool, lock, settings, stop, may_leave=leaving.may_leave, on_tick=on_tick
+            spool, lock, settings, stop, may_leave=leaving.may_leave, observer=observer
         ).run()
     finally:
         lock.release()
@@ -128,7 +124,7 @@ def _watched(spool: Spool, settings: Settings, stop: StopRequest) -> Ending | No
         return Ending.INTERRUPTED
     if _has_ended(spool):
         return Ending.EMPTY
-    if settings.deadline is not None and clock.monotonic() >= settings.deadline:
+    if settings.deadline.passed:
         return Ending.DEADLINE
     return None
 

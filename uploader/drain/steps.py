@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uploader import checksum
-from uploader.model import SymlinkMode
+from uploader.model import PutMode, SymlinkMode
 from uploader.policy import TRIES_IN_STEP
 from uploader.store import alias
 from uploader.store.body import CHUNK, open_blob
 
 if TYPE_CHECKING:
     from uploader.errors import ErrorClass
-    from uploader.model import Part, PutMode, Receipt, SentPart
+    from uploader.model import Part, Receipt, SentPart
     from uploader.place import Capabilities
     from uploader.store.base import ObjectMeta, ObjectStore
     from uploader.store.body import Body
@@ -198,6 +198,24 @@ class Link(_Small):
 
 
 @dataclass(frozen=True)
+class PutReport:
+    """Replace what is told at the destination of a node."""
+
+    name: str
+    body: Body
+    meta: ObjectMeta
+
+    @property
+    def size(self) -> int:
+        """How many bytes it moves."""
+        return self.body.size
+
+    def perform(self, store: ObjectStore) -> None:
+        """Return when it is there."""
+        store.put(self.name, self.body, PutMode.OVERWRITE, self.meta)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Several small steps for one worker: one message, and one commit, for all of them.
 
@@ -230,6 +248,7 @@ class Failure:
     error_class: ErrorClass
     error: str
     session_lost: bool = False
+    trace: str | None = None  #: of an error that no store should raise
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,30 @@ nothing more, and a backlog of a million rows costs no memory.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from uploader import clock
 from uploader.crashpoint import reached
 from uploader.drain import schedule, steps
 from uploader.drain.active import ActiveUpload, goes_to_all
+from uploader.drain.candidates import Candidates
 from uploader.drain.gate import Gate
-from uploader.drain.meter import Meter
+from uploader.drain.node_report import NodeReport
+from uploader.drain.observer import Load, Observer
 from uploader.drain.pool import WorkerPool
 from uploader.drain.recorder import Recorder
 from uploader.drain.schedule import Room
-from uploader.drain.steps import Tidy
+from uploader.drain.shutdown import GRACE
+from uploader.drain.steps import PutReport, Tidy
 from uploader.drain.terms import Ending
-from uploader.drain.throttle import Throttle
 from uploader.drain.tidying import Tidying
+from uploader.drain.traffic import Traffic
+from uploader.drain.upkeep import Upkeep
+from uploader.drain.waves import Wave, waves_before
+from uploader.drain.winding_up import WindingUp
 from uploader.errors import ErrorClass
-from uploader.policy import MAX_DELAY, RetryPolicy
+from uploader.policy import RetryPolicy
 from uploader.spool.recovery import recover, sweep
-from uploader.spool.retention import reap
 from uploader.store.opening import limits_of
 
 if TYPE_CHECKING:
@@ -49,10 +53,7 @@ POLL = 0.05  #: seconds between looks at the database while there is work
 IDLE_POLL = 0.4  #: seconds between looks when there has been none for a while
 BRISK = 2.0  #: seconds without work after which there are fewer looks
 LOOK_AGAIN = 0.5  #: seconds after which a retry that fell due is noticed
-LET_GO = 15.0  #: seconds without work after which the workers are let go
-UPKEEP = 3600.0  #: seconds between sweeps and reaps of a long-lived agent
 DEADLINE_GRACE = 2.0  #: seconds that steps in flight may take after a deadline
-REPORT = 1.0  #: seconds between reports of the throughput
 
 
 class Supervisor:
@@ -66,7 +67,7 @@ class Supervisor:
         stop: StopRequest,
         *,
         may_leave: Callable[[float], bool] = lambda idle: False,  # noqa: ARG005
-        on_tick: Callable[[], None] = lambda: None,
+        observer: Observer | None = None,
     ) -> None:
         """Prepare; `run` does the work.
 
@@ -76,31 +77,34 @@ class Supervisor:
             settings: how to run.
             stop: set by signals.
             may_leave: asked by an idle agent, with the seconds it has been idle.
-            on_tick: called in every turn of the loop, for progress displays.
+            observer: told what is done.
         """
-        self._spool, self._ledger, self._lock = spool, spool.ledger, lock
+        self._spool, self._ledger = spool, spool.ledger
         self._settings, self._stop = settings, stop
-        self._may_leave, self._on_tick = may_leave, on_tick
+        self._may_leave, self._observer = may_leave, observer or Observer()
         self._options = spool.options
         self._limits = limits_of(spool.place)
         self._pool: WorkerPool[list[Work]] = WorkerPool(
             settings.workers, spool.place, lock.descriptor
         )
-        self._throttle = Throttle(settings.workers)
-        self._meter = Meter()
+        self._traffic = Traffic(settings.workers, self._options.max_bandwidth)
+        self._winding_up = WindingUp(settings, stop)
         self._gate = Gate(spool, patient=not settings.until_empty)
-        self._recorder = Recorder(spool, RetryPolicy(self._options.max_attempts))
+        self._deadline = settings.deadline
+        policy = RetryPolicy(self._options.max_attempts)
+        self._recorder = Recorder(spool, policy, self._observer, self._deadline)
         self._tidying = Tidying(spool.ledger)
+        self._node_report = NodeReport(spool)
         self._active: dict[int, ActiveUpload] = {}
         self._open: dict[int, ActiveUpload] = {}  #: those of them that may have a step to hand out
-        self._candidates: deque[Upload] = deque()
+        self._candidates = Candidates(spool.ledger, self._deadline)
         self._dealt: list[list[ActiveUpload]] = []  #: started, for a free worker each
         self._parts_turn = True
         self._look_at = 0.0  #: monotonic seconds at which to look for candidates
         self._busy_at = clock.monotonic()  #: when there was last something in flight
-        self._upkeep_at = 0.0
-        self._report_at = 0.0
-        self._complained: str | None = None  #: the destination's refusal that was last reported
+        self._upkeep = Upkeep(spool, lock)
+        self._is_spent = False  #: nothing was in flight after a turn of handing out
+        self._is_leaving = False
 
     def run(self) -> Ending:
         """Work until there is a reason to leave; return it."""
@@ -111,11 +115,12 @@ class Supervisor:
         reached("supervisor.recovered")
         try:
             while (ending := self._ending()) is None:
-                self._upkeep()
+                self._upkeep.tick(self._pool, self._busy_at)
                 self._hand_out()
+                self._is_spent = not self._pool.busy
                 self._recorder.remove_unneeded()
                 self._collect(self._poll())
-                self._on_tick()
+                self._observer.tick(self._load)
             self._leave(ending)
         finally:
             self._pool.stop()
@@ -131,16 +136,18 @@ class Supervisor:
 
     def _ending(self) -> Ending | None:
         if self._stop.requested:
-            return Ending.INTERRUPTED
+            retries = self._gate.open and self._candidates.retry_in_time
+            if self._winding_up.is_over(is_spent=self._is_spent, has_retries=retries):
+                return Ending.INTERRUPTED
         if self._gate.refused:
             return Ending.REFUSED
-        if self._settings.deadline is not None and clock.monotonic() >= self._settings.deadline:
+        if self._deadline.passed:
             return Ending.DEADLINE if self._ledger.live() else Ending.EMPTY
         if self._is_working():
             self._busy_at = clock.monotonic()
         elif self._settings.until_empty:
             return None if self._ledger.live() or self._is_untidy() else Ending.EMPTY
-        elif self._may_leave(clock.monotonic() - self._busy_at):
+        elif not self._owes_report and self._may_leave(self._idle):
             return Ending.IDLE
         return None
 
@@ -149,31 +156,52 @@ class Supervisor:
 
     def _is_untidy(self) -> bool:
         self._tidying.look()
-        return not self._tidying.finished
+        return self._owes_report or not self._tidying.finished
+
+    @property
+    def _owes_report(self) -> bool:
+        return self._gate.open and not self._node_report.finished
+
+    @property
+    def _idle(self) -> float:
+        return clock.monotonic() - self._busy_at
 
     def _hand_out(self) -> None:
         """Give every free worker the step that matters most."""
         self._notice_changes()
         if not self._gate.open:
             wanted = self._candidates or not self._tidying.finished
-            step = self._gate.next_step() if wanted else None
-            if step:
+            if wanted and not self._winding_up.last_call and (step := self._gate.next_step()):
                 self._pool.submit([(None, step)], step)
             return
         self._hand_dealt()
-        if not self._free:
-            return
-        for active in [one for one in self._open.values() if not one.has_part_ready]:
+        self._hand_report()
+        for wave in self._waves() if self._free else []:
+            self._hand_wave(wave)
+        if not self._winding_up.last_call:
+            self._hand_tidying()
+
+    def _hand_wave(self, wave: Wave) -> None:
+        for active in [one for one in wave.active if not one.has_part_ready]:
             self._hand_from(active, 1)
+        if not self._deadline.is_set:
+            self._hand_tidying()
+        turn, waits = self._parts_turn, bool(wave.candidates)
+        places = schedule.part_places(self._room, small_waits=waits, parts_turn=turn)
+        self._hand_parts(wave, places)
+        self._start_new(wave)
+        self._hand_dealt()
+        self._hand_parts(wave, self._free)
+
+    def _hand_tidying(self) -> None:
         while self._free and (tidy := self._tidying.next_step()):
             self._pool.submit([(None, tidy)], tidy)
-        places = schedule.part_places(
-            self._room(), small_waits=bool(self._candidates), parts_turn=self._parts_turn
-        )
-        self._hand_parts(places)
-        self._start_new()
-        self._hand_dealt()
-        self._hand_parts(self._free)
+
+    def _hand_report(self, *, last: bool = False) -> None:
+        """Have this node's report put if it is time for one: before what waits for a worker."""
+        ends = self._settings.until_empty or self._idle > BRISK
+        if self._free and (step := self._node_report.next_step(ends=ends, last=last)):
+            self._pool.submit([(None, step)], step)
 
     def _collect(self, timeout: float) -> None:
         """Record the answers that have come, all in one transaction."""
@@ -181,23 +209,28 @@ class Supervisor:
         if not answers:
             return
         reached("supervisor.step-answered")
+        beside = self._pool.busy + len(answers)
         with self._recorder.together():
             for works, answer in answers:
-                self._take_all(works, steps.answers_in(answer, len(works)))
+                self._take_all(works, steps.answers_in(answer, len(works)), beside)
             self._start_beside()
         self._look_at = 0.0
-        self._report()
+        self._upkeep.report(self._traffic.meter, self._gate)
 
-    def _take_all(self, works: list[Work], answers: list[Answer]) -> None:
-        """Take what one worker answered."""
+    def _take_all(self, works: list[Work], answers: list[Answer], beside: int) -> None:
+        """Take what one worker answered, of `beside` that were at work."""
         failures = {one.failure.error_class: one.failure for one in answers if one.failure}
         if ErrorClass.THROTTLED in failures:
-            self._throttle.complained()
+            self._traffic.throttle.complained()
         for (active, step), answer in zip(works, answers, strict=True):
+            if answer.failure and answer.failure.trace:
+                self._recorder.unforeseen(active, step, answer.failure)
             if active is not None:
-                self._take(active, step, answer)
+                self._take(active, step, answer, beside)
             elif isinstance(step, Tidy):
                 self._tidying.answered(step, answer)
+            elif isinstance(step, PutReport):
+                self._node_report.answered(answer)
             else:
                 self._gate.answered(answer)
                 if answer.value is not None:  # found out just now: nothing else is under way yet
@@ -207,28 +240,33 @@ class Supervisor:
             self._gate.shut(failures[ErrorClass.AUTH].error)
             self._pool.renew()
 
-    def _take(self, active: ActiveUpload, step: Step, answer: Answer) -> None:
+    def _take(self, active: ActiveUpload, step: Step, answer: Answer, beside: int) -> None:
         active.answered(step, answer)
         if answer.untried:
             self._open[active.upload.seq] = active
             return
+        self._observer.step_ended(step, answer)
         if answer.failure is None:
-            self._throttle.succeeded()
-            self._meter.add(step.size)
+            self._traffic.passed(active, step, answer, beside)
         self._recorder.answer(active, step, answer)
         if active.settled:
             self._recorder.settle(active)
             self._forget(active)
+            self._candidates.released(active.upload)
         else:
             self._open[active.upload.seq] = active
 
     def _leave(self, ending: Ending) -> None:
         """Let steps in flight finish for a while, then put back what is not done."""
-        grace = {Ending.INTERRUPTED: self._settings.grace, Ending.DEADLINE: DEADLINE_GRACE}
+        self._is_leaving = True
+        left = min(self._deadline.left, GRACE)
+        grace = {Ending.INTERRUPTED: left, Ending.DEADLINE: DEADLINE_GRACE}
         until = clock.monotonic() + grace.get(ending, 0.0)
+        if self._gate.open:
+            self._hand_report(last=True)
         while self._pool.busy and clock.monotonic() < until and not self._stop.urgent:
             self._collect(min(POLL, until - clock.monotonic()))
-            self._on_tick()
+            self._observer.tick(self._load)
         self._pool.stop()
         self._recorder.remove_unneeded()
         with self._ledger.together():
@@ -250,13 +288,17 @@ class Supervisor:
         if not changed and now < self._look_at:
             return
         self._tidying.look()
-        if not self._candidates:
-            self._look_up()
+        if self._candidates.look(anew=self._winding_up.last_call is not None):
             self._look_at = now + LOOK_AGAIN
 
-    def _look_up(self) -> None:
-        now = clock.now()
-        self._candidates.extend(self._ledger.startable(now, now + MAX_DELAY, schedule.WINDOW))
+    def _waves(self) -> list[Wave]:
+        """Return what to hand out, in which order."""
+        if not self._deadline.is_set:
+            oldest_first = sorted(self._open.values(), key=lambda one: one.upload.seq)
+            return [Wave(oldest_first, list(self._candidates))]
+        outlook, cut = self._traffic.outlook(self._deadline), (self._limits, self._options)
+        last_call = self._winding_up.last_call
+        return waves_before(outlook, self._active.values(), self._candidates, cut, last_call)
 
     def _settle_idle_cancellations(self) -> None:
         """End what was cancelled while none of its steps was in flight."""
@@ -274,30 +316,32 @@ class Supervisor:
 
         The free workers then wait for one commit instead of two.
         """
-        if self._gate.open and self._tidying.finished and not self._open:
-            if not self._candidates:
-                self._look_up()
-            self._start_new()
+        held = self._is_leaving or self._candidates.stale or self._open
+        if self._gate.open and self._tidying.finished and not held:
+            self._candidates.look()
+            self._start_new(self._waves()[0])
 
-    def _start_new(self) -> None:
+    def _start_new(self, wave: Wave) -> None:
         """Start as many candidates as there are free workers, in one transaction."""
-        if not self._free or not self._candidates:
+        if not self._free or not wave.candidates:
             return
+        throttle = self._traffic.throttle
+        under_way = wave.active if self._deadline.is_set else self._active.values()
         hands = schedule.deal(
-            [one for one in self._candidates if not self._tidying.concerns(one.seq)],
+            [one for one in wave.candidates if not self._tidying.concerns(one.seq)],
             self._free,
-            sum(active.goes_to_all for active in self._active.values()),
+            sum(active.goes_to_all for active in under_way),
             lambda upload: goes_to_all(upload, self._limits, self._options),
-            at_once=1 if self._throttle.lowered else schedule.SMALL_AT_ONCE,
-            smallest_first=self._settings.deadline is not None,
+            at_once=1 if throttle.lowered else schedule.small_at_once(self._deadline.left),
         )
         if not hands:
             return
         chosen = [upload for hand in hands for upload in hand]
-        seqs = {upload.seq for upload in chosen}
-        self._candidates = deque(one for one in self._candidates if one.seq not in seqs)
+        self._candidates.started(chosen)
         for upload, item in self._ledger.start_all(chosen):
-            self._active[upload.seq] = self._open[upload.seq] = self._activated(upload, item)
+            active = self._activated(upload, item)
+            self._active[upload.seq] = self._open[upload.seq] = active
+            wave.active.append(active)
         self._dealt = [
             [self._active[one.seq] for one in hand if one.seq in self._active] for hand in hands
         ]
@@ -312,18 +356,14 @@ class Supervisor:
         self._dealt = []
 
     def _activated(self, upload: Upload, item: dict[str, object]) -> ActiveUpload:
-        return ActiveUpload(
-            upload=upload,
-            item=item,
-            blob=self._spool.layout.blob_path(upload.id),
-            limits=self._limits,
-            options=self._options,
-            sent=self._ledger.parts(upload.seq) if upload.session else [],
-            cancelling=upload.cancel_requested,  # asked for just before a crash or a failure
-        )
+        blob = self._spool.layout.blob_path(upload.id)
+        sent = self._ledger.parts(upload.seq) if upload.session else []
+        active = ActiveUpload(upload, item, blob, self._limits, self._options, sent)
+        active.cancelling = upload.cancel_requested  # just before a crash or a failure
+        return active
 
-    def _hand_parts(self, places: int) -> None:
-        for active in [one for one in self._open.values() if one.has_part_ready]:
+    def _hand_parts(self, wave: Wave, places: int) -> None:
+        for active in [one for one in wave.active if one.has_part_ready]:
             handed = self._hand_from(active, places)
             places -= handed
             if handed:
@@ -354,31 +394,17 @@ class Supervisor:
     @property
     def _free(self) -> int:
         """How many more steps, or batches, may be in flight."""
-        return max(0, min(self._throttle.limit, self._pool.size) - self._pool.busy)
+        return max(0, min(self._traffic.throttle.limit, self._pool.size) - self._pool.busy)
 
+    @property
+    def _load(self) -> Load:
+        return Load(self._pool.busy, self._traffic.throttle.limit, self._pool.size)
+
+    @property
     def _room(self) -> Room:
-        limit = min(self._throttle.limit, self._pool.size)
+        limit = min(self._traffic.throttle.limit, self._pool.size)
         parts = sum(one.in_flight for one in self._open.values() if one.has_part_ready)
         return Room(self._free, limit, parts)
 
-    # -- upkeep ---------------------------------------------------------------------------------
-
     def _poll(self) -> float:
-        idle = clock.monotonic() - self._busy_at
-        return POLL if idle < BRISK else IDLE_POLL
-
-    def _upkeep(self) -> None:
-        now = clock.monotonic()
-        if self._pool.running and not self._pool.busy and now - self._busy_at > LET_GO:
-            self._pool.stop()
-        if now >= self._upkeep_at:
-            if self._upkeep_at:
-                sweep(self._spool.layout, self._ledger)
-            reap(self._ledger, clock.now(), self._options.keep_done)
-            self._upkeep_at = now + UPKEEP
-
-    def _report(self) -> None:
-        now = clock.monotonic()
-        if now >= self._report_at or self._gate.complaint != self._complained:
-            self._lock.report(self._meter.rate(), self._gate.complaint)
-            self._report_at, self._complained = now + REPORT, self._gate.complaint
+        return POLL if self._idle < BRISK else IDLE_POLL

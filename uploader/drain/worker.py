@@ -17,6 +17,7 @@ import os
 import select
 import threading
 import time
+import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -80,16 +81,21 @@ class Worker:
         begun, cpu = time.monotonic(), time.process_time()
         with suppress(StoreError):  # each step would say it again
             self._foreseeing = foreseeing(self._opened(), batch.in_question)
-        if self._width == 1:
-            answers = [self._one(step) for step in batch.steps]
-        else:
-            from concurrent.futures import ThreadPoolExecutor  # slow to load
-
-            with ThreadPoolExecutor(self._width) as threads:
-                answers = list(threads.map(self._one, batch.steps))
+        answers = self._at_once(batch) if self._width > 1 else []
+        answers = answers or [self._one(step) for step in batch.steps]
         self._foreseeing = None
         self._adapt(time.monotonic() - begun, time.process_time() - cpu, len(batch.steps))
         return answers
+
+    def _at_once(self, batch: Batch) -> list[Answer]:
+        """Do some steps at a time; return nothing if the system lets no more threads be."""
+        from concurrent.futures import ThreadPoolExecutor  # slow to load
+
+        try:
+            with ThreadPoolExecutor(self._width) as threads:
+                return list(threads.map(self._one, batch.steps))
+        except RuntimeError:
+            return []
 
     def _adapt(self, seconds: float, cpu: float, count: int) -> None:
         """Do more at a time if a batch of `count` steps mostly waited, fewer if it did not."""
@@ -111,8 +117,9 @@ class Worker:
                 self._over = error.error_class
             return Answer(failure=failure, seconds=time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001  a bug: the upload must not be lost for it
-            _log.exception("step failed in an unforeseen way: %s", type(step).__name__)
-            failure = Failure(ErrorClass.TRANSIENT, f"{type(error).__name__}: {error}")
+            # The supervisor logs it: it knows of which upload it is, and which attempt.
+            text = f"{type(error).__name__}: {error}"
+            failure = Failure(ErrorClass.TRANSIENT, text, trace=traceback.format_exc().rstrip())
             return Answer(failure=failure, seconds=time.monotonic() - begun)
         reached("worker.step-ended")
         return Answer(value, seconds=time.monotonic() - begun)
@@ -135,7 +142,12 @@ def _removing(paths: tuple[str, ...]) -> Iterator[None]:
         yield
         return
     thread = threading.Thread(target=_remove, args=(paths,))
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system lets no more threads be
+        _remove(paths)
+        yield
+        return
     try:
         yield
     finally:
@@ -158,7 +170,7 @@ def work(pipe: Connection, memory: int | None) -> None:
     `memory` is the descriptor of what the workers of a limit share; None: there is no limit.
     """
     if not os.environ.get(OUTLIVE_VARIABLE):
-        threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
+        _watch(pipe)
     try:
         place = pipe.recv()
         worker = Worker(place, _pace(place, memory))
@@ -166,6 +178,17 @@ def work(pipe: Connection, memory: int | None) -> None:
             pipe.send(worker.answer(pipe.recv()))
     except (EOFError, OSError):
         return
+
+
+def _watch(pipe: Connection) -> None:
+    try:
+        threading.Thread(target=_end_with, args=(pipe.fileno(),), daemon=True).start()
+    except RuntimeError as error:
+        _log.error(
+            "a worker ends: %s. Raise the limit on processes (ulimit -u), or on memory (ulimit -v)",
+            error,
+        )
+        os._exit(1)  # unwatched it might outlive its supervisor
 
 
 def _pace(place: Place, memory: int | None) -> Pace | None:

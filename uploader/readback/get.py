@@ -91,16 +91,16 @@ def fetch_from(
     path = _path(name, destination)
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(errno.EEXIST, "exists; overwrite it, or name another file", path)
-    store = open_store(source)
+    sources = _Sources(spool, source)
     try:
         for lookups_left in reversed(range(LOOKUPS)):
             try:
-                return _save(_Sources(spool, store, source).find(name), path, overwrite, progress)
+                return _save(sources.find(name), path, overwrite, progress)
             except DamagedError:
                 if not lookups_left:
                     raise
     finally:
-        store.close()
+        sources.close()
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,28 @@ class _Found:
     chunks: Callable[[], Iterator[bytes]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Sources:
-    """A spool, or none, in front of a store."""
+    """A spool, or none, in front of a store, which is opened when it is needed.
+
+    What the spool has must be had also where no credentials are found, or nobody answers.
+    """
 
     spool: Spool | None
-    store: ObjectStore
     place: Place
+    _store: ObjectStore | None = None
+
+    @property
+    def store(self) -> ObjectStore:
+        """The destination."""
+        if self._store is None:
+            self._store = open_store(self.place)
+        return self._store
+
+    def close(self) -> None:
+        """Let go of the destination."""
+        if self._store is not None:
+            self._store.close()
 
     def find(self, name: str) -> _Found:
         """Follow symlinks from `name` to the bytes."""
