@@ -1,0 +1,143 @@
+"""What a watch does where the kernel cannot tell who writes, and when a file changes under it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uploader import Spool
+from uploader.spool import staging
+from uploader.watch.completeness import Rules, Writers
+from uploader.watch.events import Events
+from uploader.watch.intake import Intake
+from uploader.watch.naming import Naming
+from uploader.watch.patterns import Patterns
+from uploader.watch.tree import Tree
+from uploader.watch.watcher import Watcher
+
+
+class Busy(Events):
+    """Lets something happen in each wait; waits themselves are short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.happens: Callable[[], object] = lambda: None
+
+    def wait(self, seconds: float) -> set[str | None]:
+        """Wait a little, having noted for how long it was meant to."""
+        self.waits.append(seconds)
+        self.happens()
+        return super().wait(min(seconds, 0.05))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """A spool."""
+    with Spool(tmp_path / "spool", (tmp_path / "remote").as_uri(), producer=False) as spool:
+        yield spool
+
+
+@pytest.fixture
+def watcher(spool: Spool, tmp_path: Path) -> Watcher:
+    """A watch of a directory with one file."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/file").write_text("x")
+    tree = Tree(str(tmp_path / "out"), Patterns.of([]))
+    naming = Naming("{path}", run="", rank=0)
+    intake = Intake(spool, tree, naming, False, "", 0, lambda _upload_id: None)
+    return Watcher(tree, intake, Busy(), rules=Rules(0.2, 5))
+
+
+def append(path: Path) -> None:
+    """Write a little more, and close."""
+    with path.open("a") as file:
+        file.write("x")
+
+
+def test_on_a_shared_file_system_a_file_is_complete_when_it_was_left_alone(
+    watcher: Watcher, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen to be: what its clock says is another machine's."""
+    monkeypatch.setattr(Writers, "is_local", lambda *_: False)
+    events = watcher._events
+    assert isinstance(events, Busy)
+    assert watcher.once(wait_for_room=False).spooled == 1
+    assert sum(min(one, 0.05) for one in events.waits) >= 0.15
+    assert [one.size for one in spool.uploads()] == [1]
+
+
+def test_on_a_shared_file_system_what_changes_is_being_written(
+    watcher: Watcher, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--once` does not wait for it for ever; it is named, and complete another time."""
+    monkeypatch.setattr(Writers, "is_local", lambda *_: False)
+    events = watcher._events
+    assert isinstance(events, Busy)
+    events.happens = lambda: append(tmp_path / "out/file")
+    findings = watcher.once(wait_for_room=False)
+    assert (findings.spooled, findings.unfinished) == (0, ["file"])
+    events.happens = lambda: None
+    findings = watcher.once(wait_for_room=False)
+    assert (findings.spooled, findings.unfinished) == (1, [])
+
+
+def test_a_file_that_never_rests_does_not_hold_up_the_end(
+    watcher: Watcher, spool: Spool, tmp_path: Path
+) -> None:
+    """Opened, written and closed again and again: it is being written."""
+    events = watcher._events
+    assert isinstance(events, Busy)
+    events.happens = lambda: append(tmp_path / "out/file")
+    append(tmp_path / "out/file")
+    findings = watcher.once(wait_for_room=False)
+    assert (findings.spooled, findings.unfinished) == (0, ["file"])
+
+
+def test_a_file_that_changes_under_the_copy_is_spooled_as_it_is_in_the_end(
+    watcher: Watcher, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the mixture is left, and nothing was known of it."""
+    copy, times = staging._copy, iter([True])
+
+    def disturbed(source: staging.Source, descriptor: int) -> object:
+        copied = copy(source, descriptor)
+        if next(times, False):
+            append(tmp_path / "out/file")
+        return copied
+
+    monkeypatch.setattr(staging, "_copy", disturbed)
+    monkeypatch.setattr(staging, "_cloned", lambda *_: False)
+    assert watcher.once(wait_for_room=False).spooled == 1
+    assert [one.size for one in spool.uploads()] == [2]
+    assert watcher.once(wait_for_room=False).spooled == 1  # none again
+
+
+def test_a_fault_of_the_machine_costs_no_file(
+    watcher: Watcher,
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is named, told once, and tried again: an error of a disk, or too many open files."""
+    stage, faults = staging.stage, iter([errno.EIO, errno.EMFILE])
+
+    def failing(*given: Any) -> staging.Staged:
+        fault = next(faults, 0)
+        if fault:
+            raise OSError(fault, os.strerror(fault))
+        return stage(*given)
+
+    monkeypatch.setattr(staging, "stage", failing)
+    for _ in range(2):
+        findings = watcher.once(wait_for_room=False)
+        assert (findings.spooled, list(findings.refused)) == (0, ["file"])
+    findings = watcher.once(wait_for_room=False)
+    assert (findings.spooled, list(findings.refused)) == (1, [])
+    assert "tried again: " in caplog.text
+    assert "file: Input/output error" in caplog.text

@@ -1,0 +1,1 @@
+"""Spool files that appear in a directory, once they are complete."""
