@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: start is not started more often
 LOOK_INTERVAL = 10.0
 
+#: seconds, while somebody waits: an agent takes about half of one to start
+OFTEN = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,7 @@ class AgentKeeper:
     def __init__(self, spool_path: Path, workers: int) -> None:
         self._spool_path = spool_path
         self._workers = workers
-        self._next_look = 0.0
+        self._looked = -LOOK_INTERVAL  #: monotonic seconds
 
     def start(self) -> None:
         """Start an agent where none runs."""
@@ -46,7 +49,7 @@ class AgentKeeper:
 
         from uploader import start_agent
 
-        self._next_look = time.monotonic() + LOOK_INTERVAL
+        self._looked = time.monotonic()
         try:
             started = start_agent(self._spool_path, workers=self._workers)
         except (OSError, SubprocessError) as error:
@@ -59,10 +62,10 @@ class AgentKeeper:
         else:
             log.debug("agent of %s: %s", self._spool_path, "started" if started else "runs already")
 
-    def look_after(self, spool: Spool) -> None:
+    def look_after(self, spool: Spool, *, often: bool = False) -> None:
         """Start an agent again where none runs and work is pending; looks once in a while only."""
-        if time.monotonic() < self._next_look:
+        if time.monotonic() < self._looked + (OFTEN if often else LOOK_INTERVAL):
             return
-        self._next_look = time.monotonic() + LOOK_INTERVAL
+        self._looked = time.monotonic()
         if spool.pending(limit=1):
             self.start()

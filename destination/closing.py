@@ -46,6 +46,13 @@ def wait_until_sent(
         time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
 
 
+def has_left(spool: Spool, run: str, rank: int) -> bool:
+    """Tell whether something of this run and rank has not arrived: it is pending, or dead."""
+    return bool(
+        spool.pending(run=run, rank=rank, limit=1) or spool.dead_letters(run=run, rank=rank)
+    )
+
+
 def tell_what_is_left(spool: Spool, run: str, rank: int) -> None:
     """Warn of what is not at the destination, and print the commands that bring it there."""
     left = spool.pending(run=run, rank=rank)

@@ -210,6 +210,25 @@ class ObjectStoreLogger(LoggerDestination):
         """Report failures, and see that the agent still runs."""
         self._check()
 
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that this run and rank logged has arrived; tell whether it has.
+
+        For the end of a grace, after the last checkpoint: an agent is started where none runs.
+        Call it from the training loop, not from a signal handler, which may have cut into a log
+        call. A remote failure is never an error here, unless `on_upload_failure="raise"`.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Raises:
+            ValueError: a negative `timeout`.
+            RuntimeError: an upload ended dead, if failures are to raise; or `post_close()` was
+                called before.
+        """
+        if not timeout >= 0:
+            raise ValueError(f"timeout must be 0 or more seconds, not {timeout}")
+        return self._open().flush(timeout)
+
     def post_close(self) -> None:
         """Wait within `close_timeout`, say what is left, and let the spool go; never raises for it.
 

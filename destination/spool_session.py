@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from destination import artifact_name as names
-from destination.closing import tell_what_is_left, wait_until_sent
+from destination.closing import has_left, tell_what_is_left, wait_until_sent
 
 if TYPE_CHECKING:
     import pathlib
@@ -62,6 +62,18 @@ class SpoolSession:
         self._look_after_agent()
         self._failures.check(self._spool, self.run, _rank())
 
+    def flush(self, timeout: float) -> bool:
+        """Wait for at most `timeout` seconds; tell whether all of this run and rank has arrived.
+
+        Raises:
+            RuntimeError: a new dead letter, if failures are to raise.
+        """
+        if self._agent and self._spool.pending(limit=1):
+            self._agent.start()
+        wait_until_sent(self._spool, self.run, _rank(), timeout, self._see_to_agent)
+        self._failures.check(self._spool, self.run, _rank())
+        return not has_left(self._spool, self.run, _rank())
+
     def close(self, timeout: float | None) -> None:
         """Wait for at most `timeout` seconds, say what is left, and let the spool go."""
         try:
@@ -74,6 +86,11 @@ class SpoolSession:
     def _look_after_agent(self) -> None:
         if self._agent:
             self._agent.look_after(self._spool)
+
+    def _see_to_agent(self) -> None:
+        """Look more often: in a grace nobody can be without an agent for long."""
+        if self._agent:
+            self._agent.look_after(self._spool, often=True)
 
 
 def _rank() -> int:

@@ -33,7 +33,8 @@ class Shell:
         self.environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith("UPLOADER_") and key not in ("RANK", "RUN_NAME", "COLUMNS")
+            if not key.startswith("UPLOADER_")
+            and key not in ("RANK", "RUN_NAME", "COLUMNS", "LINES")
         }
 
     @property
@@ -87,10 +88,16 @@ class Shell:
             check=False,
         )
 
-    def start(self, command: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self,
+        command: str,
+        *arguments: object,
+        prefix: Sequence[str] = (),
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """Begin a command; the fixture ends it if the test does not."""
         process = subprocess.Popen(
-            self._words(command, arguments, True),
+            [*prefix, *self._words(command, arguments, True)],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.cli.shell import Shell
 from uploader import State
@@ -36,11 +37,12 @@ def test_status_json_has_the_promised_keys(shell: Shell) -> None:
 
 
 def test_status_shows_the_agent_and_what_is_under_way(shell: Shell) -> None:
-    """With its pid, its workers, and the parts that were sent."""
+    """With its pid, its workers, the parts that were sent, and how fast they are."""
     shell.spool(options={"part_size": 1 << 20}).close()
     shell.put("large", bytes(12 << 20))
-    agent = shell.start_supervisor("run", "--workers", 2, UPLOADER_FAULTS="delay=0.3")
-    shell.wait_until(lambda: any(one["parts_done"] for one in shell.json("status")["in_flight"]))
+    agent = shell.start_supervisor("run", "--workers", 2, UPLOADER_FAULTS="delay=1")
+    with shell.spool() as spool:
+        shell.wait_until(lambda: spool.status().speeds)  # the agent writes them beside its lock
     status = shell.json("status")
     assert status["agent"] == {"pid": agent.pid, "workers": 2}
     (large,) = status["in_flight"]
@@ -50,7 +52,8 @@ def test_status_shows_the_agent_and_what_is_under_way(shell: Shell) -> None:
     assert large["sent"] == large["parts_done"] << 20 == status["bytes"]["sent"]
     text = shell.run("status").stdout
     assert f"pid {agent.pid}, 2 workers" in text
-    assert "% of 12.0 MiB, part " in text
+    line = r" *\d+\.0 MiB +\d+ %  12\.0 MiB +\d+/12  .*[KM]iB/s +\d.* +1  large"
+    assert re.fullmatch(line, text.splitlines()[-1]), text
 
 
 def test_a_dead_letter_is_shown_with_what_mends_it(shell: Shell) -> None:
@@ -68,6 +71,7 @@ def test_a_dead_letter_is_shown_with_what_mends_it(shell: Shell) -> None:
     text = shell.run("status").stdout
     assert f"{upload}  taken: {error} (conflict)" in text
     assert f"uploader retry --spool {shell.spool_path} --all" in text
+    assert f"uploader cancel --spool {shell.spool_path} {upload}" in text
     assert "\x1b" not in text
 
 

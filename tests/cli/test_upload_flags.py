@@ -52,7 +52,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "impersonate_service_account": ("up@my.iam", "up@my.iam"),
     "ca_bundle": ("/ca.pem", "/ca.pem"),
 }
-SWITCHES = ("allow_unsafe_create", "requester_pays")
+SWITCHES = ("allow_unsafe_create", "node_report", "requester_pays")
 KMS_KEY = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
 FOR_GCS = {"acl": ("projectPrivate", "projectPrivate"), "kms_key_id": (KMS_KEY, KMS_KEY)}
 

@@ -22,7 +22,8 @@ def test_each_command_explains_itself(
         assert run_command([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: uploader {command}")
-    assert f"Example:\n  uploader {command} --" in text
+    assert "Example:\n  " in text
+    assert f"uploader {command} " in text.partition("Example:\n")[2]
 
 
 def test_the_help_lists_commands_and_exit_codes(shell: Shell) -> None:
@@ -30,8 +31,9 @@ def test_the_help_lists_commands_and_exit_codes(shell: Shell) -> None:
     asked, bare = shell.run("--help", spool=False), shell.run("", spool=False)
     assert (asked.returncode, bare.returncode) == (0, 2)
     assert asked.stdout.strip() == bare.stderr.strip()
+    width = max(map(len, COMMANDS))
     for name, what in COMMANDS.items():
-        assert f"  {name:<7} {what}" in asked.stdout
+        assert f"  {name:<{width}}  {what}" in asked.stdout
     for code in ExitCode:
         assert f"\n  {code:>3}  " in asked.stdout
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -31,6 +32,9 @@ POLL_INTERVAL = 0.05
 
 #: Between choosing a port and binding it another process may take it; thrice running is a fault.
 START_TRIES = 3
+
+#: Nothing that goes out has one of these for its own (`ip_local_port_range`, from 32,768 on).
+_OWN_PORTS = range(12_000, 32_000)
 
 #: Sets the signal, sees that the parent was not gone before, becomes the server.
 _LEASH = """
@@ -87,6 +91,15 @@ class LeashedProcess:
         self._process.kill()
         self._process.wait()
 
+    def end(self) -> str:
+        """Ask it to end (SIGTERM); return what it said if it ended with an error, else ""."""
+        self._process.terminate()
+        try:
+            code = self._process.wait(START_LIMIT)
+        finally:
+            self.kill()
+        return self._log.read_text(errors="replace") if code else ""
+
     def _ended_within(self, seconds: float) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
@@ -113,12 +126,19 @@ def start_again_if_taken(start: Callable[[], Started]) -> Started:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that the system chose, all different, free a moment ago."""
+    """Return ports of 127.0.0.1, all different, free a moment ago.
+
+    They are below those that the system gives to connections that go out: else a client that calls
+    again and again while the server is down would, by chance, take its port, and keep it.
+    """
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(ports) < count:
+            one, port = held.enter_context(socket.socket()), random.choice(_OWN_PORTS)
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def program(name: str) -> str:

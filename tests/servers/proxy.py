@@ -40,7 +40,7 @@ LIMIT = 10.0
 
 
 class FaultProxy:
-    """A context manager: listens on 127.0.0.1 from `with` to its end.
+    """A context manager: listens on 127.0.0.1 from `with` to its end, at any port or a given one.
 
     Attributes:
         decide: asked once for each request; None lets it pass. May be set anew at any time.
@@ -50,7 +50,9 @@ class FaultProxy:
 
     endpoint: str
 
-    def __init__(self, upstream_endpoint: str, certificates: Certificates | None = None) -> None:
+    def __init__(
+        self, upstream_endpoint: str, certificates: Certificates | None = None, port: int = 0
+    ) -> None:
         parts = urlsplit(upstream_endpoint)
         self._scheme = "https" if certificates else "http"
         if parts.scheme != self._scheme or not parts.hostname or not parts.port:
@@ -62,6 +64,7 @@ class FaultProxy:
             self._trusted = ssl.create_default_context(cafile=certificates.authority)
         self.decide: Callable[[Request], Fault | None] = lambda _: None
         self._address = (parts.hostname, parts.port)
+        self._port = port
         self._numbers = itertools.count(1)
         self._requests: list[Request] = []
         self._begun: list[Request] = []
@@ -111,7 +114,7 @@ class FaultProxy:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         server = await asyncio.start_server(
-            self._accept, "127.0.0.1", 0, limit=PIECE, ssl=self._shown
+            self._accept, "127.0.0.1", self._port, limit=PIECE, ssl=self._shown
         )
         port = server.sockets[0].getsockname()[1]
         self._ready.set_result((port, lambda: loop.call_soon_threadsafe(stop.set)))

@@ -13,11 +13,20 @@ import pytest
 
 from destination import Event, Logger, LogLevel, ObjectStoreLogger
 from destination.integrations import RunState
-from uploader import Spool, agent_owner
+from tests.clock import Clock
+from uploader import Spool, agent_owner, clock
 from uploader.drain.run import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(name="time")
+def clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Put a clock that the test sets in place of the monotonic one."""
+    moved = Clock()
+    monkeypatch.setattr(clock, "monotonic", lambda: moved.now)
+    return moved
 
 
 class _Training:

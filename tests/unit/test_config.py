@@ -191,7 +191,7 @@ _CODE = re.compile(r"`(\w+)`")
 
 #: Options for every destination; each of the others says for which it is.
 FOR_ALL = {
-    "symlink_mode", "part_size", "max_attempts", "keep_done", "allow_unsafe_create",
+    "symlink_mode", "part_size", "max_attempts", "keep_done", "allow_unsafe_create", "node_report",
     "max_bandwidth", "stall_timeout",
 }  # fmt: skip
 

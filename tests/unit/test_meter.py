@@ -39,3 +39,19 @@ def test_the_rate_looks_back_a_window_and_no_further(time: list[float]) -> None:
     assert meter.rate() == 500 / WINDOW
     time.append(time[-1] + WINDOW + 1)
     assert meter.rate() == 0
+
+
+def test_each_upload_has_the_rate_of_its_own_time(time: list[float]) -> None:
+    """From the begin of its first part; one that is not sent any more has none."""
+    meter = Meter()
+    meter.add(0, "first", seconds=1.0)  # its begin
+    assert meter.rates() == {}
+    time.append(1020.0)
+    meter.add(100, "first", seconds=4.0)
+    meter.add(7)
+    time.append(1021.0)
+    meter.add(100, "first", seconds=1.0)
+    meter.add(30, "second", seconds=1.0)
+    assert meter.rates() == {"first": 200 / 5, "second": 30.0}
+    time.append(1021.0 + WINDOW + 1)
+    assert meter.rates() == {}

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clock import Clock
 from tests.place import Place
-from uploader import clock
 from uploader.errors import ErrorClass
 from uploader.observe import log, progress
 from uploader.observe.progress import DrainProgress, counting_progress, transfer_progress
@@ -33,20 +33,6 @@ def as_before() -> Iterator[None]:
     before = logger.handlers[:], logger.propagate, logger.level
     yield
     logger.handlers[:], logger.propagate, logger.level = before
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 1000.0  #: seconds
-
-
-@pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Put it in place of the monotonic clock."""
-    moved = Clock()
-    monkeypatch.setattr(clock, "monotonic", lambda: moved.now)
-    return moved
 
 
 @pytest.fixture
@@ -123,7 +109,8 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
             time.now += 1
     assert following.arrived() == (1, 3)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["1 uploaded, 1 to go (75 % of the bytes sent), 1 dead letters"] * 2
+    counts = "1 uploaded, 1 to go, 1 dead letter; 3 bytes of 4 bytes sent (75 %)"
+    assert lines == [f"{counts}, nothing in 30 s"] * 2
 
 
 def test_a_tick_looks_at_the_database_a_few_times_a_second(

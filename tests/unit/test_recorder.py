@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 
 from tests.place import Place
 from tests.uploads import make_upload
-from uploader import Spool
+from uploader import Spool, clock
 from uploader.config import Options
 from uploader.drain.active import ActiveUpload
 from uploader.drain.recorder import Recorder
 from uploader.drain.steps import Answer, Failure, PutPart, Step
+from uploader.drain.terms import Deadline
 from uploader.errors import ErrorClass
 from uploader.model import Part, Receipt, SentPart
 from uploader.policy import RetryPolicy
@@ -95,3 +97,41 @@ def test_what_was_not_committed_keeps_its_blob(place: Place) -> None:
         recorder.settle(kept)
     assert recorder.unneeded(9) == (kept.blob,)
     assert place.spool.upload(lost.upload.id).state is State.ACTIVE
+
+
+def test_a_retry_waits_for_a_part_of_the_time_left_at_most(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a deadline it is tried several times, however often it has failed."""
+    monkeypatch.setattr(RetryPolicy, "delay", lambda *_: 60.0)
+    waits = []
+    for name, deadline in (("a", Deadline(clock.monotonic() + 20)), ("b", Deadline())):
+        active = arrived(place, name)
+        active.receipt = None
+        active.failure = Failure(ErrorClass.TRANSIENT, "no answer")
+        recorder = Recorder(place.spool, RetryPolicy(), deadline=deadline)
+        begun = clock.now()
+        with recorder.together():
+            recorder.settle(active)
+        waits.append(place.spool.upload(active.upload.id).not_before - begun)
+    assert 4.0 < waits[0] < 6.0
+    assert waits[1] >= 60.0
+
+
+def test_an_unforeseen_error_is_logged_with_the_upload_and_the_workers_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The worker does not know which attempt it is: the supervisor logs for it."""
+    active = ActiveUpload(make_upload(attempts=2), {}, "", S3, Options())
+    step: Step = PutPart("name", "session", Part(1, 0, 10), Body.of_bytes(b"0123456789"))
+    failure = Failure(ErrorClass.TRANSIENT, "a bug", trace="Traceback: a bug")
+    with caplog.at_level(logging.ERROR, "uploader"):
+        Recorder.unforeseen(active, step, failure)
+        Recorder.unforeseen(None, step, failure)
+    first, second = caplog.records
+    assert first.__dict__["upload"] == {
+        "upload_id": active.upload.id, "name": "name", "attempt": 3, "error_class": "transient",
+    }  # fmt: skip
+    assert "PutPart of name" in first.getMessage()
+    assert "Traceback: a bug" in first.getMessage()
+    assert "upload" not in second.__dict__

@@ -7,12 +7,19 @@ import logging
 import click
 
 from uploader.cli import flags, render
+from uploader.cli.completion import names_in
 from uploader.cli.exit_codes import ExitCode
+from uploader.state import State
 
 
 @click.command(cls=flags.Command, epilog="uploader cancel --spool /local/spool ckpt/ep1.pt")
 @flags.spool_option
-@click.argument("selectors", metavar="[ID|NAME]...", nargs=-1)
+@click.argument(
+    "selectors",
+    metavar="[ID|NAME]...",
+    nargs=-1,
+    shell_complete=names_in(State.READY, State.ACTIVE, State.DEAD),
+)
 @click.option("--all", "everything", is_flag=True, help="Everything that has not arrived.")
 @flags.log_options(logging.WARNING)
 def cancel(spool_path: str | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:

@@ -32,7 +32,7 @@ EXPLAINED = """\
 Exit codes:
 
     0  done: everything that was asked for, and of drain: everything arrived
-    1  internal error
+    1  internal error, or the machine's: too many open files, say
     2  usage: bad arguments, a bad name or file, another destination than the spool's
     3  dead letters remain; of verify: something is missing or wrong
     4  work remains: the deadline passed, or more was put in meanwhile

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from uploader import clock, config, url
-from uploader.errors import DestinationMismatchError, UploaderError
+from uploader.errors import DestinationMismatchError, UploaderError, advice
 from uploader.observe.log import set_up
 from uploader.place import Place
 from uploader.spool.layout import Layout
 from uploader.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -99,6 +100,9 @@ destination_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace what has the name. Without it, nothing is replaced."
+)
+all_option = click.option(
+    "--all", "every", is_flag=True, help="Every spool below the directory that --spool names."
 )
 workers_option = click.option(
     "--workers",
@@ -178,12 +182,36 @@ def log_options(level: int) -> Callable[[F], F]:
                 type=click.Choice(["text", "json"]),
                 default="text",
                 envvar="UPLOADER_LOG_FORMAT",
-                help="What lines on stderr look like.",
+                help="What lines on stderr, and in the agent's log, look like.",
             ),
         )
         return collected(command, None, flags, lambda given: set_up(level, **given))
 
     return add
+
+
+def given(*, leave_out: Collection[str]) -> tuple[str, ...]:
+    """Return the flags that the command now running was given, as they can be given again.
+
+    What stands in variables is left out: a child inherits them.
+    """
+    context, words = click.get_current_context(), []
+    for one in context.command.params:
+        name, is_said = str(one.name), context.get_parameter_source(str(one.name))
+        if name in leave_out or is_said is not ParameterSource.COMMANDLINE:
+            continue
+        assert isinstance(one, click.Option)  # noqa: S101  commands with --all take no arguments
+        value = context.params[name]
+        if one.count:
+            words += [one.opts[0]] * int(value)
+        else:
+            words += [one.opts[0]] if one.is_flag else [one.opts[0], str(value)]
+    return tuple(words)
+
+
+def logs_json() -> bool:
+    """Tell whether the command now running writes its log lines as JSON."""
+    return bool(click.get_current_context().params["log_format"] == "json")
 
 
 def require_selection(selectors: tuple[str, ...], everything: bool) -> None:
@@ -284,6 +312,8 @@ def arguments_blamed(*kinds: type[Exception]) -> Iterator[None]:
     except UploaderError:
         raise
     except kinds as error:
+        if isinstance(error, OSError) and advice(error):
+            raise  # the machine is to blame
         raise click.ClickException(message_of(error)) from error
 
 
@@ -292,5 +322,6 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, KeyError) and error.args:  # its str() is the repr of the message
         return str(error.args[0])
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return f"{text}; {todo}" if (todo := advice(error)) else text
     return str(error)

@@ -7,9 +7,11 @@ import logging
 import click
 
 from uploader.cli import flags
+from uploader.cli.completion import names_in
 from uploader.cli.exit_codes import ExitCode
 from uploader.observe.progress import transfer_progress
 from uploader.readback.get import fetch_from
+from uploader.state import State
 
 
 @click.command(
@@ -19,7 +21,7 @@ uploader get --destination file:///mnt/artifacts ckpt/latest resume.pt   # on a 
 )
 @flags.spool_option
 @flags.destination_option
-@click.argument("name")
+@click.argument("name", shell_complete=names_in(State.DONE, State.READY, State.ACTIVE))
 @click.argument("dest", type=click.Path(path_type=str, readable=False))
 @click.option("--overwrite", is_flag=True, help="Replace DEST if it exists.")
 @flags.log_options(logging.WARNING)

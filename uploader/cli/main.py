@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.exit_codes import EXPLAINED, PIPE_CLOSED, ExitCode, of_error
-from uploader.errors import without_passwords
+from uploader.errors import SpoolFullError, UploaderError, advice, without_passwords
 from uploader.observe.log import say
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "Make a spool, and say where it uploads to.",
     "put": "Spool a file, or every file of a directory.",
     "link": "Spool a symlink from one artifact name to another.",
+    "watch": "Spool files that appear in a directory, once they are complete.",
     "run": "Upload as artifacts arrive: the agent.",
     "drain": "Upload everything that is in the spool, then exit.",
     "status": "Show what waits, what is under way, and what failed.",
@@ -33,9 +34,11 @@ COMMANDS = {
     "retry": "Put dead letters back to ready.",
     "cancel": "Give up on uploads.",
     "get": "Fetch an artifact, following symlinks.",
+    "nodes": "Show what nodes that are gone had not uploaded.",
     "verify": "Compare what the destination holds with what was uploaded.",
     "gc": "Remove what unfinished uploads left, and forget old rows.",
     "check": "Try out a destination, and say what to do about what fails.",
+    "completion": "Print the script that completes commands and names at the shell.",
     "demo": "See it work: a small training run, killed and resumed.",
 }
 
@@ -124,7 +127,13 @@ def _fail(error: Exception, *, with_traceback: bool) -> int:
     if with_traceback:
         sys.stderr.write(without_passwords("".join(traceback.format_exception(error))))
     message = str(error)
-    if code is ExitCode.INTERNAL:
+    if isinstance(error, SpoolFullError):
+        message = error.strerror or message
+    elif isinstance(error, OSError) and (todo := advice(error)):
+        message = f"{message}; nothing is lost: {todo}"
+    elif isinstance(error, MemoryError) or "failed to map segment" in message:  # of a library
+        message = "out of memory; nothing is lost: end something, or raise the limit (ulimit -v)"
+    elif code is ExitCode.INTERNAL and not isinstance(error, UploaderError):
         message = f"internal error: {type(error).__name__}: {message}"
         if not with_traceback:
             message += " (the same command with -v shows where)"

@@ -7,9 +7,11 @@ import logging
 import click
 
 from uploader.cli import flags, render
+from uploader.cli.completion import names_in
 from uploader.cli.exit_codes import ExitCode
 from uploader.observe.log import say
 from uploader.spool.ownership import agent_owner
+from uploader.state import State
 
 
 @click.command(
@@ -17,7 +19,7 @@ from uploader.spool.ownership import agent_owner
     epilog="uploader retry --spool /local/spool --all && uploader drain --spool /local/spool",
 )
 @flags.spool_option
-@click.argument("selectors", metavar="[ID|NAME]...", nargs=-1)
+@click.argument("selectors", metavar="[ID|NAME]...", nargs=-1, shell_complete=names_in(State.DEAD))
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @flags.log_options(logging.WARNING)
 def retry(spool_path: str | None, selectors: tuple[str, ...], everything: bool) -> ExitCode:

@@ -150,6 +150,10 @@ _OF_DESTINATION = (
         "Give a request up after so long without progress, as 2m; else 60s.",
     ),
     _switch(
+        "node-report",
+        "Keep beside the artifacts a report of what this node still holds, for `uploader nodes`.",
+    ),
+    _switch(
         "allow-unsafe-create",
         "Where the service cannot put create-only: look whether the name is free, then put. Two "
         "machines can collide.",

@@ -1,0 +1,149 @@
+"""Before a deadline what is worth most goes first; after SIGTERM what can arrive is finished."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.shell import Shell
+
+MIB = 1 << 20
+
+
+def done(text: str) -> list[str]:
+    """Return what arrived, in that order, of log lines."""
+    return re.findall(r"done: (\S+)", text)
+
+
+def put_large(shell: Shell, *names: str, size: int = 5 * MIB) -> None:
+    """Spool files that go in parts of 1 MiB."""
+    with shell.spool(options={"part_size": MIB}) as spool:
+        source = shell.file(b"x" * size)
+        for name in names:
+            spool.put_file(name, source)
+
+
+def begin_slowly(shell: Shell, command: str, *arguments: object) -> subprocess.Popen[str]:
+    """Begin to send 4 MiB a second; return when the first part has arrived."""
+    process = shell.start_supervisor(command, "--max-bandwidth", "4MiB", *arguments)
+    with shell.spool() as spool:
+        shell.wait_until(lambda: any(sent for _, sent in spool.ledger.progress().values()))
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Return what a process said until its end."""
+    return process.communicate(timeout=30)[1]
+
+
+def test_before_a_deadline_the_newest_checkpoint_goes_first(shell: Shell) -> None:
+    """Its symlink right behind it; without a deadline they go as they came."""
+    for number in range(1, 4):
+        shell.put(f"ep{number}", b"x" * (2 * MIB))
+    shell.link("ep3", "latest")
+    shell.put("small", "x")
+    there = shell.run("drain", "--timeout", "60s", "--workers", 1, "-v")
+    assert done(there.stderr) == ["small", "ep3", "latest", "ep2", "ep1"]
+    for number in range(4, 7):
+        shell.put(f"ep{number}", b"x" * (2 * MIB))
+    assert done(shell.run("drain", "--workers", 1, "-v").stderr) == ["ep4", "ep5", "ep6"]
+
+
+def test_what_is_logged_before_the_deadline_goes_before_what_waits(shell: Shell) -> None:
+    """The checkpoint that a training run saves when it hears of its preemption, too."""
+    notice = shell.file("60s", "notice")
+    hold = shell.file("", "hold")
+    for number in range(3):
+        shell.put(f"old{number}", b"x" * (2 * MIB))
+    agent = shell.start_supervisor(
+        "run", "--workers", 1, "--preempt-notice", f"file:{notice}",
+        UPLOADER_FAULTS=f"hold={hold},only=put",
+    )  # fmt: skip
+    shell.wait_until((shell.folder / "hold.reached").exists)
+    log = shell.spool_path / "agent.log"
+    shell.wait_until(lambda: "preemption notice: " in log.read_text())
+    last = shell.put("last", b"x" * (2 * MIB))
+    hold.unlink()
+    shell.wait_until(lambda: shell.state(last) == "done")
+    with shell.spool() as spool:
+        shell.wait_until(lambda: not spool.pending())
+    agent.terminate()
+    assert done(ended(agent))[1] == "last"
+
+
+def test_sigterm_has_what_is_under_way_finished(shell: Shell) -> None:
+    """Two files of three are, in ten seconds, to their last request; the third is not begun.
+
+    What remains is said: how much, the newest, and the command that goes on.
+    """
+    put_large(shell, "a", "b", "c")
+    agent = begin_slowly(shell, "run")
+    agent.terminate()
+    said = ended(agent)
+    assert agent.returncode == 130, said
+    assert sorted(done(said)) == ["a", "b"]
+    left = "agent leaves (interrupted): 1 upload (5.0 MiB) to go, the newest: c; "
+    assert left in said
+    assert f"Go on with: uploader drain --spool {shell.spool_path}" in said
+    assert not list(shell.remote.glob("c*"))
+
+
+def test_a_symlink_goes_with_the_checkpoint_that_is_finished(shell: Shell) -> None:
+    """It is one request, and a run that starts again asks for it."""
+    put_large(shell, "ep1")
+    shell.link("ep1", "latest")
+    agent = begin_slowly(shell, "run")
+    agent.terminate()
+    assert done(ended(agent)) == ["ep1", "latest"]
+    assert agent.returncode == 0
+
+
+def test_with_a_grace_all_that_can_arrive_in_it_is_sent(shell: Shell) -> None:
+    """New uploads too; then it leaves, though there is time left."""
+    put_large(shell, "a", "b", "c", size=4 * MIB)
+    drain = begin_slowly(shell, "drain", "--grace", "60s", "-v")
+    drain.terminate()
+    said = ended(drain)
+    assert drain.returncode == 0, said
+    assert sorted(done(said)) == ["a", "b", "c"]
+
+
+def test_what_cannot_arrive_in_time_is_not_gone_on_with(shell: Shell) -> None:
+    """Parts in flight are let finish and are kept; it leaves long before the ten seconds."""
+    put_large(shell, "large", size=64 * MIB)
+    agent = begin_slowly(shell, "run")
+    agent.terminate()
+    said = ended(agent)
+    assert agent.returncode == 130
+    assert "1 upload (64.0 MiB) to go, the newest: large" in said
+    with shell.spool() as spool:
+        (upload,) = spool.uploads()
+        sent = spool.ledger.newest.sent([upload.seq])[upload.seq]
+    assert MIB <= sent <= 16 * MIB
+
+
+def test_ctrl_c_waits_for_no_more_than_the_steps_under_way(shell: Shell) -> None:
+    """A person is there, who would rather go on later."""
+    put_large(shell, "a")
+    agent = begin_slowly(shell, "run")
+    agent.send_signal(signal.SIGINT)
+    assert done(ended(agent)) == []
+    assert agent.returncode == 130
+
+
+def test_a_second_signal_ends_it_at_once(shell: Shell) -> None:
+    """Whatever the grace; steps in flight are left."""
+    put_large(shell, "a")
+    hold = shell.file("", "hold")
+    agent = shell.start_supervisor(
+        "run", "--grace", "1h", UPLOADER_FAULTS=f"hold={hold},only=put_part"
+    )
+    shell.wait_until((shell.folder / "hold.reached").exists)
+    agent.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        agent.wait(0.5)  # it lets its steps finish
+    agent.terminate()
+    assert agent.wait(10) == 130
