@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.servers.strict_gcs.running import StrictGcs
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
-LAST_ROOMS = ("model", "conformance", "crash", "power", "demo", "packaging")
+LAST_ROOMS = ("model", "conformance", "crash", "failing", "soak", "power", "demo", "packaging")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

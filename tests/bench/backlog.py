@@ -5,7 +5,7 @@
   without fsync, where what the database itself does is not hidden behind the disk.
 - The rate at the end of a backlog is that of a spool in which all but the last of it are done.
 - The supervisor's memory is that of a real `uploader run`, and of a real `uploader drain` with a
-  deadline (which looks at more candidates), while they upload to a local destination.
+  deadline (which looks at the new end), while they upload to a local destination.
 """
 
 from __future__ import annotations
@@ -114,6 +114,11 @@ class _Steps:
         now = time.time()
         self._chosen = self._spool.ledger.startable(now, now + MAX_DELAY, WINDOW)
 
+    def choose_newest(self) -> None:
+        """Look up which start first before a deadline; the rows of most are known already."""
+        now = time.time()
+        self._spool.ledger.newest.startable(now, now + MAX_DELAY, WINDOW)
+
     def start_and_finish(self) -> None:
         """Start as many as there are workers, and finish each."""
         ledger = self._spool.ledger
@@ -140,6 +145,7 @@ def _cases(steps: list[_Steps], counts: list[str]) -> Iterator[tuple[str, list[P
     yield "enqueue (put_file)", peers(lambda one: Peer("", one.put)), True
     yield "enqueue (its commit)", peers(lambda one: Peer("", one.commit)), True
     yield "choose", peers(lambda one: Peer("", one.choose, per=WINDOW)), True
+    yield "choose, newest", peers(lambda one: Peer("", one.choose_newest, per=WINDOW)), True
     yield (
         "start and finish",
         peers(lambda one: Peer("", one.start_and_finish, one.choose, per=TOGETHER)),

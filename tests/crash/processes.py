@@ -45,10 +45,10 @@ def supervisor_of(spool: Path) -> int | None:
     return owner.pid if owner else None
 
 
-def kill(pid: int) -> bool:
-    """SIGKILL a process; tell whether it was there."""
+def kill(pid: int, number: int = signal.SIGKILL) -> bool:
+    """Send a process a signal, SIGKILL by default; tell whether it was there."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return False
     return True

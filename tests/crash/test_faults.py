@@ -33,10 +33,11 @@ from uploader.drain import pool as pool_module
 from uploader.drain.pool import WorkerPool
 from uploader.drain.steps import Answer as StepAnswer
 from uploader.drain.steps import PutWhole
-from uploader.errors import ErrorClass
+from uploader.errors import ErrorClass, TransientError
 from uploader.model import PutMode
 from uploader.place import Place
 from uploader.policy import TRIES_IN_STEP
+from uploader.store.opening import open_store
 from uploader.store.testing.given import Artifacts
 
 MIB = 1 << 20
@@ -281,6 +282,21 @@ def test_a_request_that_stalls_is_ended_and_made_again(scene: BucketScene, fault
     for kind in kinds:
         assert sum(one.status is None for one in scene.requests(kind)) == 1
     assert {name: scene.read(name) for name in scene.names()} == contents
+
+
+def test_a_list_that_was_cut_off_within_its_headers_passes(
+    service: Service, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a fault like any other, and none of the SDK's own making."""
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
+    url = f"{service.scheme}://{service.make_bucket().name}/runs"
+    store = open_store(Place.of(url, {"endpoint": proxy.endpoint}))
+    proxy.decide = first(Kind.LIST, TruncateAnswer())
+    with pytest.raises(TransientError):
+        list(store.objects())
+    assert list(store.objects()) == []
+    store.close()
 
 
 # What the pool does is the same for every store.

@@ -222,3 +222,4 @@ def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:
     answer = Worker(Place.of(f"file://{tmp_path}")).answer(Broken())
     assert answer.failure
     assert answer.failure.error == "ZeroDivisionError: a bug"
+    assert 'raise ZeroDivisionError("a bug")' in str(answer.failure.trace)

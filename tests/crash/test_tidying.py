@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.bucket_scene import PREFIX, BucketScene, wait_until
+from tests.crash.processes import supervisor_of
 from tests.crash.scene import PART, Scene
+from tests.servers.faults import Hold
+from tests.servers.kinds import Kind
+from tests.servers.proxy import FaultProxy
+from uploader.store.trial import PROBE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.servers.requests import Request
+    from tests.servers.services import Service
 
 OLD = b"version 1"
 NEW = b"version 2"
@@ -57,3 +68,33 @@ def test_a_dead_letter_of_a_passing_failure_keeps_its_parts_for_the_retry(scene:
     assert isinstance(arrived, bytes)
     assert arrived.startswith(OLD)
     assert not scene.leftovers()
+
+
+def test_what_a_killed_trial_left_is_removed_by_gc(tmp_path: Path, service: Service) -> None:
+    """A drain dies before it has deleted what it tried the service with: not there for ever."""
+
+    def decide(request: Request) -> Hold | None:
+        return Hold(threading.Event()) if request.kind == Kind.DELETE else None
+
+    with FaultProxy(service.endpoint) as proxy:
+        scene = BucketScene(tmp_path / "scene", service, proxy)
+        with scene.open() as spool:
+            spool.put_file("name", scene.write("file", NEW))
+        proxy.decide = decide
+        drain = scene.start("drain")
+        wait_until(lambda: any(one.kind == Kind.DELETE for one in proxy.requests))
+        drain.kill()
+        drain.wait()
+        wait_until(lambda: not supervisor_of(scene.spool))
+        proxy.decide = lambda _: None
+        assert scene.run("drain").returncode == 0
+        left = {name for name in scene.names() if name.startswith(PROBE)}
+        assert left
+        young = scene.run("gc", "--json")
+        assert json.loads(young.stdout)["removed"] == [], "it may be another node's, under way"
+        swept = scene.run("gc", "--older-than", "0s", "--json")
+        assert all(
+            any(f"{PREFIX}/{name} " in one for one in json.loads(swept.stdout)["removed"])
+            for name in left
+        )
+        assert scene.names() == {"name"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.trainer import content
+from tests.soak.trainer import content
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Diary:
         """Read every diary in a folder; a line that was cut off by a kill is left out."""
         self.files: dict[str, Versions] = defaultdict(Versions)
         self.aliases: dict[str, Versions] = defaultdict(Versions)
+        self.refused = 0  #: calls
         for path in sorted(folder.glob("*.diary")):
             for line in path.read_text().split("\n"):
                 if line.endswith("}"):
@@ -41,8 +42,11 @@ class Diary:
             (self.aliases, entry["alias"]) if "alias" in entry else (self.files, entry["name"])
         )
         versions = book[name]
-        if not entry["done"]:
+        if entry["state"] == "begun":
             versions.entries.append(entry)
+        elif entry["state"] == "refused":
+            versions.entries.pop()
+            self.refused += 1
         else:
             versions.promised = len(versions.entries) - 1
 
@@ -54,19 +58,30 @@ class Diary:
         )
 
     def faults(self, arrived: dict[str, bytes | str]) -> list[str]:
-        """Return in what the destination differs from what was promised."""
+        """Return in what the destination differs from what was promised.
+
+        `arrived` has bytes of objects, and the target's name of what is a symlink.
+        """
         found = [name for name in arrived if name not in self.files and name not in self.aliases]
         faults = [f"nobody logged {name}" for name in found]
         for name, versions in self.files.items():
-            allowed = [content(one["rank"], one["number"], one["size"]) for one in versions.allowed]
+            allowed = [_content(one) for one in versions.allowed]
             faults += _compare(name, arrived.get(name), allowed, versions)
         for name, versions in self.aliases.items():
-            allowed_texts = ["../" + one["target"] for one in versions.allowed]
-            faults += _compare(name, arrived.get(name), allowed_texts, versions)
-            target = arrived.get(name)
-            if isinstance(target, str) and target.removeprefix("../") not in arrived:
-                faults.append(f"{name} points to {target}, which is not there")
+            got = arrived.get(name)
+            targets = [one["target"] for one in versions.allowed]
+            if isinstance(got, str):
+                faults += _compare(name, got, targets, versions)
+                if got not in arrived:
+                    faults.append(f"{name} points to {got}, which is not there")
+            else:  # a copy
+                copies = [_content(one) for to in targets for one in self.files[to].entries]
+                faults += _compare(name, got, copies, versions)
         return faults
+
+
+def _content(entry: dict[str, Any]) -> bytes:
+    return content(entry["rank"], entry["number"], entry["size"])
 
 
 def _compare(
@@ -75,5 +90,6 @@ def _compare(
     if got is None:
         return [f"{name} was promised and is not there"] if versions.promised >= 0 else []
     if got not in allowed:
-        return [f"{name} is not its last version: {got[:15]!r}; last: {versions.allowed[:1]}"]
+        last = versions.allowed[:1] or "none, as every call was refused"
+        return [f"{name} is not its last version: {got[:40]!r}; last: {last}"]
     return []
