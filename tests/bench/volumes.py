@@ -2,6 +2,9 @@
 
 - On a loop device with direct I/O where that works: its pages are not cached a second time.
 - The device lets go of its file when it is unmounted, whoever unmounts it (autoclear, losetup(8)).
+- A mount namespace that was made meanwhile (unshare(1), a container) has a mount of its own, which
+  `umount` here does not reach. Until that one is gone too, the file system lives, on its device: a
+  second device for its image would be refused (XFS) or would ruin it (ext4).
 """
 
 from __future__ import annotations
@@ -9,11 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 #: By kind: how it is made, and Debian's name of the package that can.
@@ -26,10 +30,16 @@ _MAKERS: dict[str, tuple[list[str], str]] = {
     "btrfs": (["mkfs.btrfs", "-q"], "btrfs-progs"),
 }
 SPARE = 1 << 30  #: bytes that stay free on the disk below
+#: Seconds in which whoever has files open there, or a mount namespace, must have ended.
+UNMOUNT_LIMIT = 60.0
 
 
 class CannotMountError(Exception):
     """No such file system can be had here; says why, and what to do."""
+
+
+class StillMountedError(Exception):
+    """A file system is in use where nobody should use it any more; says by whom."""
 
 
 @contextmanager
@@ -60,7 +70,7 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
     try:
         yield root
     finally:
-        subprocess.run(["umount", str(root)], check=True)
+        unmount(image, root)
         root.rmdir()
         image.unlink()
 
@@ -75,6 +85,32 @@ def mount(image: Path, root: Path) -> None:
         _call(["mount", device, str(root)])
     finally:
         _call(["losetup", "--detach", device])  # at once, or when it is unmounted
+
+
+def unmount(image: Path, root: Path) -> None:
+    """Unmount it, and return once no namespace has it mounted any more.
+
+    Raises:
+        StillMountedError: after a minute somebody still uses it.
+    """
+    until = time.monotonic() + UNMOUNT_LIMIT
+    _until(until, lambda: _refusal(["umount", str(root)]))
+    _until(until, lambda: _call(["losetup", "--associated", str(image)]))
+
+
+def _until(until: float, in_the_way: Callable[[], str]) -> None:
+    while words := in_the_way():
+        if time.monotonic() >= until:
+            raise StillMountedError(words)
+        time.sleep(0.02)
+
+
+def _refusal(command: Sequence[str]) -> str:
+    try:
+        _call(command)
+    except CannotMountError as error:
+        return str(error)
+    return ""
 
 
 def _call(command: Sequence[str]) -> str:

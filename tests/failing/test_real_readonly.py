@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.volumes import CannotMountError, mount, mounted
+from tests.bench.volumes import CannotMountError, mount, mounted, unmount
 from tests.failing.real.causes import Tmpfs, tmpfs
 from tests.failing.real.scene import Scene
 
@@ -115,10 +115,10 @@ def _trigger(root: Path) -> Path:
 
 
 def _mount_again(folder: Path, root: Path) -> None:
-    _call("umount", str(root))
-    image = str(folder / "ext4.image")
+    image = folder / "ext4.image"
+    unmount(image, root)
     subprocess.run(["e2fsck", "-p", "-f", image], capture_output=True, check=False)  # 1: it mended
-    mount(Path(image), root)
+    mount(image, root)
 
 
 def _call(*command: str) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.volumes import mount, mounted
+from tests.bench.volumes import mount, mounted, unmount
 
 #: ioctl(2) of XFS and ext4: FS_IOC_SHUTDOWN, and its flag "the log is not flushed".
 SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 
 SIZES = {"ext4": 256 << 20, "xfs": 512 << 20}  #: bytes of the image, by kind: XFS takes 300 MiB
-UNMOUNT_LIMIT = 15.0  #: seconds in which processes that had files open there must have ended
 
 
 def shut_down(directory: str) -> None:
@@ -40,17 +37,8 @@ class Disk:
 
     def come_back(self) -> None:
         """Mount it again, which replays its log; whoever used it must have ended, or be ending."""
-        until = time.monotonic() + UNMOUNT_LIMIT
-        while (ended := _unmounted(self.root)) and time.monotonic() < until:
-            time.sleep(0.02)
-        assert not ended, ended
+        unmount(self._image, self.root)
         mount(self._image, self.root)
-
-
-def _unmounted(root: Path) -> str:
-    """Unmount; return why not, else nothing."""
-    ended = subprocess.run(["umount", str(root)], capture_output=True, text=True, check=False)
-    return ended.stderr if ended.returncode else ""
 
 
 @contextmanager
