@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
@@ -18,12 +19,13 @@ from uploader.drain import pool as pool_module
 from uploader.drain.forkserver import ForkServer
 from uploader.drain.pool import FALSE_STARTS, WorkerPool
 from uploader.drain.steps import Answer
-from uploader.drain.worker import Worker
+from uploader.drain.worker import NOT_BEGUN, Worker
 from uploader.errors import UploaderError
 from uploader.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from uploader.store.base import ObjectStore
@@ -207,6 +209,68 @@ def test_a_pool_whose_workers_cannot_be_started_says_so(
     with pytest.raises(UploaderError, match="no worker process can be started"):
         server.start()
     assert not server.running
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_pool_that_may_have_fewer_processes_does_all_with_those(
+    pool: WorkerPool[int], most: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told once, with what to raise; no step fails for it."""
+    pool.submit(0, Echo(0))
+    assert pool.answers(timeout=30)
+    handed, answered = 1, {0}
+    with only(most - 1):
+        while len(answered) < 40:
+            while pool.busy < pool.size and handed < 40:
+                pool.submit(handed, Echo(handed))
+                handed += 1
+            for number, answer in pool.answers(timeout=30):
+                assert answer.value[0] == number
+                answered.add(number)
+            assert len(pool._workers) <= most
+    assert pool.size == most
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert f"raise the limit on open files (ulimit -n). Going on with {most} of 4" in told
+
+
+@contextmanager
+def only(more: int) -> Iterator[None]:
+    """Let this process open descriptors for so many more workers' pipes, and one half."""
+    free = [os.dup(2) for _ in range(more + 2)]
+    for number in free:
+        os.close(number)
+    lower, upper = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], upper))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lower, upper))
+
+
+def test_a_worker_that_may_not_begin_leaves_its_step_to_the_others(
+    pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread is one process too many; the step was not tried, and does not fail."""
+    pool.submit(0, Hang())
+    monkeypatch.setattr("uploader.drain.forkserver.work", refused)
+    assert kill(pool._server._pid)
+    pool.submit(1, Pid())
+    assert pool.answers(timeout=5) == []
+    assert pool.busy == 2
+    assert pool.size == 1
+    kill(pool._workers[0].pid)  # the one that hangs, and the next may begin again
+    monkeypatch.undo()
+    pool._server.stop()
+    answers: dict[int, Answer] = {}
+    while len(answers) < 2:
+        answers.update(pool.answers(timeout=30))
+    assert answers[0].failure
+    assert answers[1].value
+
+
+def refused(pipe: Connection, memory: int | None) -> None:
+    """End as a worker does that may not have its thread."""
+    os._exit(NOT_BEGUN)
 
 
 def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ killed inside; `.github/decisions/` has the measurement.)
 - Processes come from a fork server (`forkserver.py`): they start in milliseconds, share memory, and
   inherit no threads or connections.
 - They are started when there is work, and let go when there has been none for a while.
+- Where the system lets no more of them be, those that are there do the work.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from uploader import clock
 from uploader.drain.forkserver import ForkServer
 from uploader.drain.steps import Answer, Failure, time_limit
-from uploader.errors import ErrorClass, UploaderError
+from uploader.drain.worker import NOT_BEGUN
+from uploader.errors import ErrorClass, UploaderError, advice
 from uploader.store import pace
 from uploader.store.opening import home_of
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key")
 
 FALSE_STARTS = 5  #: workers in a row that may die before their first answer
+FEWER_FOR = 30.0  #: seconds for which the pool is smaller, after a worker could not be started
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class _Running(Generic[Key]):
     pid: int
     pipe: Connection
     key: Key | None = None
+    step: Step | Batch | None = None
     limit: float = 0.0  #: monotonic seconds at which the step counts as stuck
     answered: bool = False
     is_last: bool = False  #: it is to end with this step
@@ -58,19 +62,28 @@ class WorkerPool(Generic[Key]):
 
     def __init__(self, size: int, place: Place, lock_descriptor: int) -> None:
         """Prepare; no process is started yet."""
-        self.size = size
+        self._size = size
+        self._fewer_until = 0.0  #: monotonic seconds
         self._place = place
         self._fence = lock_descriptor
         self._memory: int | None = None  #: what the workers share to keep one limit together
         self._server = ForkServer(home_of(place))
         self._workers: list[_Running[Key]] = []
         self._lost: deque[tuple[Key, Answer]] = deque()
+        self._unstarted: deque[tuple[Key, Step | Batch]] = deque()  #: the next free worker's
         self._false_starts = 0
 
     @property
     def busy(self) -> int:
         """How many steps are in flight."""
-        return sum(worker.key is not None for worker in self._workers) + len(self._lost)
+        at_work = sum(worker.key is not None for worker in self._workers)
+        return at_work + len(self._lost) + len(self._unstarted)
+
+    @property
+    def size(self) -> int:
+        """How many steps may be in flight: fewer where the system lets no more processes be."""
+        fewer = clock.monotonic() < self._fewer_until
+        return max(1, min(self._size, len(self._workers))) if fewer else self._size
 
     @property
     def running(self) -> bool:
@@ -97,15 +110,23 @@ class WorkerPool(Generic[Key]):
                 worker.is_last = True
 
     def submit(self, key: Key, step: Step | Batch) -> None:
-        """Give a step to a free worker; the caller keeps `busy` below `size`."""
+        """Give a step to a free worker; the caller keeps `busy` below `size`.
+
+        Raises:
+            OSError: not one worker can be started.
+        """
         while True:
-            worker = next((one for one in self._workers if one.key is None), None) or self._start()
+            worker = self._free_worker or self._start_if_may_be()
+            if worker is None:
+                self._unstarted.append((key, step))
+                return
             try:
                 worker.pipe.send(step)
             except OSError:  # it died while it was free: nothing is lost
                 self._drop(worker)
                 continue
-            worker.key, worker.limit = key, clock.monotonic() + self._time_limit(step)
+            worker.key, worker.step = key, step
+            worker.limit = clock.monotonic() + self._time_limit(step)
             return
 
     def answers(self, timeout: float) -> list[tuple[Key, Answer]]:
@@ -115,6 +136,8 @@ class WorkerPool(Generic[Key]):
         pipes = {worker.pipe: worker for worker in self._workers}
         came = [self._receive(pipes[pipe]) for pipe in wait(list(pipes), timeout)]  # type: ignore[index]
         self._end_stuck()
+        while self._unstarted and (self._free_worker or not self._workers):
+            self.submit(*self._unstarted.popleft())
         came += [self._lost.popleft() for _ in range(len(self._lost))]
         return [one for one in came if one is not None]
 
@@ -129,9 +152,30 @@ class WorkerPool(Generic[Key]):
         for worker in self._workers.copy():
             self._drop(worker)
         self._lost.clear()
+        self._unstarted.clear()
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
+
+    @property
+    def _free_worker(self) -> _Running[Key] | None:
+        return next((one for one in self._workers if one.key is None), None)
+
+    def _start_if_may_be(self) -> _Running[Key] | None:
+        """Start a worker; None if the system does not let it be, and there are others."""
+        try:
+            return self._start()
+        except OSError as error:
+            if not self._workers:
+                raise
+            self._be_fewer(f"{error}; {advice(error) or 'see why'}")
+            return None
+
+    def _be_fewer(self, why: str) -> None:
+        """Do with the workers that there are, for a while."""
+        if not self._fewer_until:
+            _log.warning("%s. Going on with %d of %d workers", why, len(self._workers), self._size)
+        self._fewer_until = clock.monotonic() + FEWER_FOR
 
     def _start(self) -> _Running[Key]:
         if self._memory is None and self._place.options.max_bandwidth is not None:
@@ -168,6 +212,11 @@ class WorkerPool(Generic[Key]):
     def _lose(self, worker: _Running[Key], why: str) -> None:
         """Answer for a worker that cannot."""
         code = self._drop(worker)
+        if code == NOT_BEGUN and self._workers:
+            self._be_fewer("a worker process could not begin; see the message above")
+            if worker.key is not None and worker.step is not None:
+                self._unstarted.append((worker.key, worker.step))
+            return
         if not worker.answered and code not in (None, -signal.SIGKILL):  # of its own doing
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS:

@@ -47,6 +47,9 @@ _ENDS_A_BATCH = (ErrorClass.AUTH, ErrorClass.THROTTLED)
 
 OUTLIVE_VARIABLE = "UPLOADER_WORKERS_OUTLIVE"  #: set by the test of the lock
 
+#: Exit code of a worker that the system did not let begin: its step was not tried.
+NOT_BEGUN = os.EX_TEMPFAIL
+
 _log = logging.getLogger(__name__)
 
 
@@ -188,7 +191,7 @@ def _watch(pipe: Connection) -> None:
             "a worker ends: %s. Raise the limit on processes (ulimit -u), or on memory (ulimit -v)",
             error,
         )
-        os._exit(1)  # unwatched it might outlive its supervisor
+        os._exit(NOT_BEGUN)  # unwatched it might outlive its supervisor
 
 
 def _pace(place: Place, memory: int | None) -> Pace | None:
