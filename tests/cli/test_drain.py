@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.cli.shell import Shell
-from uploader import drain
+from tests.cli.shell import TIME_LIMIT, Shell
+from uploader import agent_owner, drain
 
 ALWAYS_FAILING = "transient=1"  #: every call to the store fails, and may be tried again
 
@@ -132,6 +132,35 @@ def test_a_drain_that_watches_an_agent_hears_of_the_refusal_too(shell: Shell) ->
     shell.file("in the way", "remote")
     shell.start_supervisor("run")
     ended = shell.run("drain", "--timeout", "30s")
+    assert ended.returncode == 5, ended.stderr
+    assert "cannot write to destination" in ended.stderr
+
+
+def test_a_drain_does_not_believe_a_refusal_from_before_it(shell: Shell) -> None:
+    """Whoever has just mended the cause must not read of it again: the agent is asking soon."""
+    shell.put("a")
+    obstacle = shell.file("in the way", "remote")
+    agent = shell.start_supervisor("run")
+    shell.wait_until(lambda: (owner := agent_owner(shell.spool_path)) and owner.refusal)
+    agent.send_signal(signal.SIGSTOP)
+    obstacle.unlink()
+    waiting = shell.start("drain", "--timeout", "50s")
+    assert waiting.stderr
+    assert "Waiting until it asks again" in waiting.stderr.readline()
+    agent.send_signal(signal.SIGCONT)
+    assert waiting.wait(TIME_LIMIT) == 0
+    assert (shell.remote / "a").exists()
+
+
+def test_a_drain_whose_time_is_over_before_the_agent_asks_again_tells_of_the_refusal(
+    shell: Shell,
+) -> None:
+    """Only "time is over" would have people raise the limit."""
+    shell.put("a")
+    shell.file("in the way", "remote")
+    shell.start_supervisor("run")
+    shell.wait_until(lambda: (owner := agent_owner(shell.spool_path)) and owner.refusal)
+    ended = shell.run("drain", "--timeout", "0s")
     assert ended.returncode == 5, ended.stderr
     assert "cannot write to destination" in ended.stderr
 

@@ -159,7 +159,9 @@ class Processes:
                 asked.add(supervisor)
                 kill(supervisor, signal.SIGTERM)
             time.sleep(POLL)
-        return [f"{pid}: {_command_of(pid)}" for pid in left]
+        log = self.spool / "agent.log"
+        said = log.read_text(errors="replace")[-TAIL:] if left and log.exists() else ""
+        return [f"{pid}: {_command_of(pid)} asked: {asked}; {said}" for pid in left]
 
     def left(self) -> list[int]:
         """Return the pids of what was started here, by whomever, and runs."""

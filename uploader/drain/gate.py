@@ -40,6 +40,7 @@ class Gate:
         self.open = False
         self.refused: str | None = None
         self.complaint: str | None = None  #: the last refusal, until the gate opens
+        self.refusals = 0  #: how many there were
 
     def next_step(self) -> Prepare | None:
         """Return the question, when it is time to ask it."""
@@ -52,7 +53,7 @@ class Gate:
         """Hand out nothing until new credentials were found to be good."""
         if self.open:
             self.open, self._patient, self._failures = False, True, 1
-            self.complaint = why
+            self.complaint, self.refusals = why, self.refusals + 1
             self._wait(why, "does not let us write")
 
     def answered(self, answer: Answer) -> None:
@@ -67,11 +68,12 @@ class Gate:
                 self._spool.remembered.put(PREPARED, "1")
             return
         self._failures += 1
-        self.complaint = failure.error if failure.error_class in _REFUSALS else None
-        if failure.error_class in _REFUSALS and not self._patient:
+        refuses = failure.error_class in _REFUSALS
+        self.complaint = failure.error if refuses else None
+        self.refusals += refuses
+        if refuses and not self._patient:
             self.refused = failure.error
             return
-        refuses = failure.error_class in _REFUSALS
         self._wait(failure.error, "does not let us write" if refuses else "cannot be asked")
 
     def _wait(self, why: str, how: str) -> None:

@@ -6,6 +6,7 @@ over. `run` (the agent) leaves when it has been idle and no producer lives.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 WAIT = 0.05  #: seconds between looks at who has the lock
 
 _pause = threading.Event()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,15 @@ class Drained:
 def drain_spool(spool: Spool, settings: Settings, stop: StopRequest, observer: Observer) -> Drained:
     """Upload everything, or wait until the agent has; return why it ended."""
     lock = SupervisorLock(spool.layout)
+    theirs = _Refusals(spool)
     try:
         while not lock.try_acquire(settings.workers):
             ending = _watched(spool, settings, stop)
+            refusal = theirs.look(is_last=ending is Ending.DEADLINE)
+            if refusal and ending in (None, Ending.DEADLINE):
+                return Drained(Ending.REFUSED, refusal)
             if ending:
                 return Drained(ending)
-            owner = find_owner(spool.layout)
-            if owner and owner.refusal:
-                return Drained(Ending.REFUSED, owner.refusal)
             observer.tick(None)
             _pause.wait(WAIT)
         if _has_ended(spool):
@@ -107,6 +110,33 @@ class _Leaving:
         if self._kept_out is not None:
             os.close(self._kept_out)
             self._kept_out = None
+
+
+class _Refusals:
+    """What the destination answers the agent while a drain waits for it.
+
+    What it answered before does not count: who starts a drain may just have renewed the
+    credentials, and the agent asks only now and then.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._layout = spool.layout
+        self._first = find_owner(self._layout)
+        if self._first and self._first.refusal:
+            _log.warning(
+                "the agent (pid %d) was refused when it last asked the destination: %s. "
+                "Waiting until it asks again, within half a minute",
+                self._first.pid, self._first.refusal,
+            )  # fmt: skip
+
+    def look(self, *, is_last: bool) -> str | None:
+        """Return the words of a refusal since then; at last also of one before."""
+        owner, first = find_owner(self._layout), self._first
+        if not owner or not owner.refusal:
+            return None
+        is_first = first and (first.pid, first.started) == (owner.pid, owner.started)
+        before = first.refusals if first and is_first else 0
+        return owner.refusal if is_last or owner.refusals > before else None
 
 
 def _acquire(spool: Spool, lock: SupervisorLock, settings: Settings, stop: StopRequest) -> None:

@@ -28,7 +28,7 @@ class Upkeep:
         self._spool, self._lock = spool, lock
         self._due_at = 0.0
         self._report_at = 0.0
-        self._complained: str | None = None  #: the destination's refusal that was last reported
+        self._told: object = (None, 0)  #: the destination's refusal that was last reported
 
     def tick(self, pool: WorkerPool[Any], busy_at: float) -> None:
         """Do what is due; there was last something in flight at `busy_at`, in monotonic seconds."""
@@ -45,6 +45,7 @@ class Upkeep:
     def report(self, meter: Meter, gate: Gate) -> None:
         """Write for `status` how fast it goes, and what the destination complains of."""
         now = clock.monotonic()
-        if now >= self._report_at or gate.complaint != self._complained:
-            self._lock.report(meter.rate(), gate.complaint, meter.rates())
-            self._report_at, self._complained = now + REPORT, gate.complaint
+        refusal = gate.complaint, gate.refusals
+        if now >= self._report_at or refusal != self._told:
+            self._lock.report(meter.rate(), *refusal, meter.rates())
+            self._report_at, self._told = now + REPORT, refusal

@@ -41,6 +41,7 @@ class Owner:
     bytes_per_second: float = 0.0
     updated_at: float = 0.0
     refusal: str | None = None  #: why the destination does not let us write, in its own words
+    refusals: int = 0  #: how often it did not, since the supervisor began
     each: Mapping[str, float] = field(default_factory=dict)  #: bytes per second of uploads, by id
     among: str = ""  #: the namespace that its pid is of: a container has one of its own
 
@@ -79,7 +80,11 @@ class SupervisorLock:
         return True
 
     def report(
-        self, bytes_per_second: float, refusal: str | None, each: Mapping[str, float] | None = None
+        self,
+        bytes_per_second: float,
+        refusal: str | None,
+        refusals: int = 0,
+        each: Mapping[str, float] | None = None,
     ) -> None:
         """Write how fast it goes, and whether the destination refuses, for whoever watches.
 
@@ -93,6 +98,7 @@ class SupervisorLock:
                         bytes_per_second=bytes_per_second,
                         updated_at=clock.now(),
                         refusal=refusal and refusal[:MAX_REFUSAL],
+                        refusals=refusals,
                         each=dict(list((each or {}).items())[:MAX_SPEEDS]),
                     )
                 )
@@ -123,6 +129,7 @@ def find_owner(layout: Layout) -> Owner | None:
                 bytes_per_second=float(owner.bytes_per_second),
                 updated_at=float(owner.updated_at),
                 refusal=None if owner.refusal is None else str(owner.refusal),
+                refusals=int(owner.refusals),
                 among=str(owner.among),
                 each={str(key): float(value) for key, value in dict(owner.each).items()},
             )
