@@ -28,6 +28,20 @@ def test_retry_puts_dead_letters_back(shell: Shell) -> None:
     assert (shell.remote / "taken").read_text() == "content"
 
 
+def test_what_is_damaged_is_not_told_to_be_tried_again(shell: Shell) -> None:
+    """The log says what mends it, as `status` does: no retry does, another put does."""
+    upload = shell.put("damaged")
+    (shell.spool_path / "blobs" / upload[-2:] / upload).write_text("CONTENT")
+    ended = shell.run("drain")
+    assert ended.returncode == 3
+    line = next(one for one in ended.stderr.splitlines() if "dead letter: damaged" in one)
+    assert "uploader retry" not in line
+    assert f"uploader cancel --spool {shell.spool_path} {upload}" in line
+    shell.make_dead("taken")
+    told = (shell.run("retry", "taken").stdout, shell.run("drain").stderr)
+    assert f"uploader retry --spool {shell.spool_path} {told[0].split()[0]}" in told[1]
+
+
 def test_cancel_gives_up_and_frees_the_bytes(shell: Shell) -> None:
     """What waits and what is dead; by id, and all the rest."""
     first, second, third = (shell.put(name) for name in ("one", "two", "three"))
