@@ -67,6 +67,21 @@ def test_cancel_reaches_an_upload_that_is_under_way(shell: Shell) -> None:
     assert not (shell.remote / "large").exists()
 
 
+def test_cancel_says_what_stops_an_upload_that_a_kill_cut_off(shell: Shell) -> None:
+    """No agent is there to do it: the command that does is named, and does."""
+    shell.spool(options={"part_size": 1 << 20}).close()
+    upload = shell.put("large", bytes(3 << 20))
+    shell.run("drain", "--workers", 1, UPLOADER_CRASH_AT="supervisor.part-recorded")
+    ended = shell.run("cancel", upload)
+    assert ended.stdout.split()[:2] == [upload, "active"]
+    assert f"uploader drain --spool {shell.spool_path}" in ended.stderr
+    assert shell.run("drain").returncode == 0
+    assert shell.state(upload) == "cancelled"
+    assert list(shell.remote.iterdir()) == []
+    shell.put("waits")
+    assert shell.run("cancel", "waits").stderr == ""
+
+
 def test_a_selection_must_name_something_that_is_there(shell: Shell) -> None:
     """Exit code 2 for nothing, for both, and for what the spool does not have."""
     shell.spool().close()
