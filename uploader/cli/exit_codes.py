@@ -33,8 +33,7 @@ Exit codes:
 
     0  done: everything that was asked for, and of drain: everything arrived
     1  internal error, or the machine's: too many open files, say
-    2  usage: bad arguments, a bad name or file, another destination than the
-       spool's; of run also: another agent or drain has the spool
+    2  usage: bad arguments, name or file; another destination; run: taken spool
     3  dead letters remain; of verify and get: bytes are missing or wrong
     4  work remains: the deadline passed, or more was put in meanwhile
     5  the destination refused, or cannot be reached
