@@ -69,7 +69,7 @@ def _show(scenario: Scenario, picture: Path) -> bool:
 def _verdict_line(faults: int) -> str:
     if faults:
         return f"NOT GOOD: {faults} faults."
-    return "GOOD: all that was logged is at the destination, byte for byte, and nothing else."
+    return "GOOD: all that was logged is at the destination, byte for byte, nothing else."
 
 
 class _Narrator:

@@ -46,7 +46,7 @@ def _kills(scenario: Scenario) -> list[str]:
     starts = [e for e in Diary(scenario.workspace.diary).read("started") if e["session"] > 1]
     for kill in scenario.kills:
         if kill.trainer_too:
-            goes_on = f"after epoch {starts.pop(0)['epoch']}, from ckpt/latest"
+            goes_on = f"from latest, epoch {starts.pop(0)['epoch']}"
         else:
             goes_on = "without a pause"
         second = f"{kill.time - scenario.started:.1f} s"

@@ -28,6 +28,20 @@ def test_retry_puts_dead_letters_back(shell: Shell) -> None:
     assert (shell.remote / "taken").read_text() == "content"
 
 
+def test_what_is_damaged_is_not_told_to_be_tried_again(shell: Shell) -> None:
+    """The log says what mends it, as `status` does: no retry does, another put does."""
+    upload = shell.put("damaged")
+    (shell.spool_path / "blobs" / upload[-2:] / upload).write_text("CONTENT")
+    ended = shell.run("drain")
+    assert ended.returncode == 3
+    line = next(one for one in ended.stderr.splitlines() if "dead letter: damaged" in one)
+    assert "uploader retry" not in line
+    assert f"uploader cancel --spool {shell.spool_path} {upload}" in line
+    shell.make_dead("taken")
+    told = (shell.run("retry", "taken").stdout, shell.run("drain").stderr)
+    assert f"uploader retry --spool {shell.spool_path} {told[0].split()[0]}" in told[1]
+
+
 def test_cancel_gives_up_and_frees_the_bytes(shell: Shell) -> None:
     """What waits and what is dead; by id, and all the rest."""
     first, second, third = (shell.put(name) for name in ("one", "two", "three"))
@@ -51,6 +65,21 @@ def test_cancel_reaches_an_upload_that_is_under_way(shell: Shell) -> None:
     assert shell.run("cancel", upload).returncode == 0
     shell.wait_until(lambda: shell.state(upload) == "cancelled")
     assert not (shell.remote / "large").exists()
+
+
+def test_cancel_says_what_stops_an_upload_that_a_kill_cut_off(shell: Shell) -> None:
+    """No agent is there to do it: the command that does is named, and does."""
+    shell.spool(options={"part_size": 1 << 20}).close()
+    upload = shell.put("large", bytes(3 << 20))
+    shell.run("drain", "--workers", 1, UPLOADER_CRASH_AT="supervisor.part-recorded")
+    ended = shell.run("cancel", upload)
+    assert ended.stdout.split()[:2] == [upload, "active"]
+    assert f"uploader drain --spool {shell.spool_path}" in ended.stderr
+    assert shell.run("drain").returncode == 0
+    assert shell.state(upload) == "cancelled"
+    assert list(shell.remote.iterdir()) == []
+    shell.put("waits")
+    assert shell.run("cancel", "waits").stderr == ""
 
 
 def test_a_selection_must_name_something_that_is_there(shell: Shell) -> None:

@@ -50,6 +50,15 @@ def test_a_node_that_was_asked_for_it_leaves_a_report(shell: Shell) -> None:
     assert report["counts"]["ready"] + report["counts"]["active"] == 2
 
 
+def test_where_no_node_reports_it_says_so(shell: Shell) -> None:
+    """No report is not the same as nothing held; a program gets no line, and the same exit code."""
+    shell.put("one")
+    told = shell.run("nodes", "--destination", shell.url, spool=False, XDG_STATE_HOME="/nowhere")
+    assert (told.returncode, told.stdout) == (0, "")
+    assert f"no node reports at {shell.url}" in told.stderr
+    assert "--node-report" in told.stderr
+
+
 def test_the_last_report_of_a_drain_says_that_nothing_is_left(shell: Shell) -> None:
     """A node that went in good order is told from one that did not; its dead letters are told."""
     reported(shell)

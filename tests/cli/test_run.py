@@ -38,7 +38,7 @@ def test_a_second_agent_says_who_runs(shell: Shell) -> None:
     first = shell.start_supervisor("run")
     ended = shell.run("run")
     assert ended.returncode == 2
-    assert f"a supervisor (pid {first.pid}) already runs" in ended.stderr
+    assert f"an agent or a drain (pid {first.pid}) already runs" in ended.stderr
     assert shell.run("run", "--exit-when-idle", "30s").returncode == 0
     assert first.poll() is None
 

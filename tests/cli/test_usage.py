@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -26,11 +27,28 @@ def test_each_command_explains_itself(
     assert f"uploader {command} " in text.partition("Example:\n")[2]
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_fits_and_explains_every_line(
+    shell: Shell, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 80 columns; no argument stands among the options, where nothing would be said of it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with shell.in_process() as run_command:
+        assert run_command([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    options, _, example = text.partition("\nOptions:\n")[2].partition("\nExample:\n")
+    names = [line.split()[0] for line in options.splitlines() if re.match(r"  \S", line)]
+    assert [name for name in names if not name.startswith("-")] == []
+    assert "default: (" not in text
+    assert [line for line in text.removesuffix(example).splitlines() if len(line) > 80] == []
+
+
 def test_the_help_lists_commands_and_exit_codes(shell: Shell) -> None:
     """All commands, in one screen; without a command it is shown as an error of usage."""
     asked, bare = shell.run("--help", spool=False), shell.run("", spool=False)
     assert (asked.returncode, bare.returncode) == (0, 2)
     assert asked.stdout.strip() == bare.stderr.strip()
+    assert [line for line in asked.stdout.splitlines() if len(line) > 80] == []
     width = max(map(len, COMMANDS))
     for name, what in COMMANDS.items():
         assert f"  {name:<{width}}  {what}" in asked.stdout

@@ -62,8 +62,9 @@ def test_the_table_tells_each_kill_and_where_training_went_on(scenario: Scenario
     assert "nothing" in agent
     assert "without a pause" in agent
     assert "trainer and agent" in both
+    assert max(map(len, table(scenario, GOOD).splitlines())) <= 80
     assert "ep1.npz at 3 of 5 MiB" in both
-    assert "after epoch 1, from ckpt/latest" in both
+    assert "from latest, epoch 1" in both
 
 
 def test_the_picture_is_a_png_with_the_kills_in_it(scenario: Scenario, tmp_path: Path) -> None:

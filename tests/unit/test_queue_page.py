@@ -110,6 +110,15 @@ def test_what_is_under_way_has_speed_and_time_left_and_fits(
     assert page(few_whole, EMPTY, View()).endswith("… and 17 more, 170 bytes")
 
 
+def test_without_an_agent_there_is_no_time_left() -> None:
+    """The speed of the last ten seconds outlives the agent; nobody goes on at it."""
+    left = replace(WELL, counts=WELL.counts | {State.READY: 1}, bytes_pending=75 * MIB)
+    view = View(throughput=5.0 * MIB)
+    assert page(left, EMPTY, view).split("\n")[4].endswith("75.0 MiB; 5.0 MiB/s, 15.0 s left")
+    alone = replace(left, agent_pid=None)
+    assert page(alone, EMPTY, view).split("\n")[4] == "to go        1 upload, 75.0 MiB"
+
+
 def test_dead_letters_of_one_reason_are_told_together() -> None:
     """By what they died of, without their own names; each id stands there, and what mends all."""
     taken = [dead(n, ErrorClass.CONFLICT, f"ckpt/ep{n}.pt already exists") for n in range(12)]

@@ -9,6 +9,8 @@ import click
 from uploader.cli import flags, render
 from uploader.cli.completion import names_in
 from uploader.cli.exit_codes import ExitCode
+from uploader.observe.log import say
+from uploader.spool.ownership import agent_owner
 from uploader.state import State
 
 
@@ -26,10 +28,16 @@ def cancel(spool_path: str | None, selectors: tuple[str, ...], everything: bool)
     """Give up on uploads that wait, are under way, or are dead letters, by id or name.
 
     Their bytes are removed from the spool. One that is under way is shown as active until the
-    agent has stopped it; it may still arrive if that was its last step.
+    agent, or where none runs the next drain, has stopped it; it may still arrive if that was its
+    last step.
     """
     flags.require_selection(selectors, everything)
     with flags.open_for_reading(spool_path) as spool, flags.arguments_blamed(KeyError):
-        for upload in spool.cancel(*selectors, all=everything):
+        chosen = spool.cancel(*selectors, all=everything)
+        for upload in chosen:
             click.echo(render.upload_line(upload))
+        cut_off = any(upload.state is State.ACTIVE for upload in chosen)
+        if cut_off and agent_owner(spool.path) is None:
+            stop_them = render.command_text("drain", spool.path)
+            say(f"what a kill cut off is stopped, and removed there, by: {stop_them}")
     return ExitCode.DONE

@@ -30,7 +30,12 @@ OFFERED = 200  #: names at most; a longer list helps nobody
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(cls=flags.Command, epilog="""eval "$(uploader completion bash)"   # in ~/.bashrc""")
+@click.command(
+    cls=flags.Command,
+    epilog="""eval "$(uploader completion bash)"   # in ~/.bashrc
+eval "$(uploader completion zsh)"    # in ~/.zshrc, after compinit
+uploader completion fish | source    # in ~/.config/fish/config.fish""",
+)
 @click.argument("shell", type=click.Choice(SHELLS))
 @flags.log_options(logging.WARNING)
 def completion(shell: str) -> ExitCode:

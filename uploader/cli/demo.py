@@ -30,8 +30,8 @@ NEEDED = ("numpy", "sklearn", "matplotlib")
 def demo(folder: Path | None, picture: Path) -> int:
     """Train a small model, kill it in mid-upload, resume, and compare every byte.
 
-    Takes about a minute and needs nothing but this machine. Exit code 0: everything that was
-    logged arrived; 1: it did not.
+    Takes 30 seconds, on a busy machine a minute, and needs nothing but this machine. Exit code 0:
+    everything that was logged arrived; 1: it did not.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:

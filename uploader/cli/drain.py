@@ -34,7 +34,8 @@ OF_ALL = ("spool_path", "timeout", "every", "as_json")
 @click.option(
     "--timeout",
     type=flags.Duration(),
-    help="Stop after this long, as 25m. What can still arrive in it goes first: what is nearly "
+    help="Stop after this long, as 25m; else when all has arrived or is dead, however long the "
+    "destination fails. What can still arrive in it goes first: what is nearly "
     "finished, then the newest.",
 )
 @ending_options
@@ -57,8 +58,9 @@ def drain(
 ) -> ExitCode:
     """Upload everything that is in the spool, then exit.
 
-    The exit code says whether all of it arrived: 0 yes; 3 dead letters remain; 4 the timeout, or
-    the time of a preemption notice, passed; 5 the destination refused; 130 interrupted. It may be
+    The exit code says whether all of it arrived: 0 yes; 3 no, dead letters remain; 4 no, the
+    timeout or the time of a preemption notice passed, and work remains, dead letters perhaps too;
+    5 the destination refused; 130 interrupted. It may be
     killed and started again at any time: it goes on where it was. If an agent runs on the spool
     already, this waits for it. On a terminal bars show how far it is; elsewhere a line every 30
     seconds does.

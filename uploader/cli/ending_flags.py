@@ -46,7 +46,8 @@ def ending_options(command: F) -> F:
             type=flags.Duration(),
             envvar="UPLOADER_GRACE",
             help="After SIGTERM go on for up to this long, as 50s, with what can still arrive in "
-            "it, newest first. Without it, only what is under way gets up to 10s.",
+            "it, newest first. Else $UPLOADER_GRACE; without either, only what is under way gets "
+            "up to 10s.",
         ),
         click.option(
             "--preempt-notice",
@@ -57,7 +58,7 @@ def ending_options(command: F) -> F:
             help="Watch for the notice that this machine is to be taken away: of EC2's or Compute "
             "Engine's metadata service, or a file that appears (its text: when, as 2m or an ISO "
             "time; empty: in 30s). Then what is nearly finished and newest goes first, until 3s "
-            "before the end; exit code 4 if work remains.",
+            "before the end; exit code 4 if work remains. Else $UPLOADER_PREEMPT_NOTICE.",
         ),
     )
     return flags.collected(command, "ends", options)

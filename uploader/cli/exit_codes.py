@@ -33,13 +33,13 @@ Exit codes:
 
     0  done: everything that was asked for, and of drain: everything arrived
     1  internal error, or the machine's: too many open files, say
-    2  usage: bad arguments, a bad name or file, another destination than the spool's
-    3  dead letters remain; of verify: something is missing or wrong
+    2  usage: bad arguments, name or file; another destination; run: taken spool
+    3  dead letters remain; of verify and get: bytes are missing or wrong
     4  work remains: the deadline passed, or more was put in meanwhile
     5  the destination refused, or cannot be reached
     6  not a spool, a damaged one, or one of a newer version
-    7  the spool is full
-  130  interrupted, and work remains"""
+    7  the spool, or the disk that it is on, is full
+  130  interrupted; of run and drain: and work remains"""
 
 #: Which exit code an error is: the first class that fits, so the special ones come first.
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+DESTINATION_VARIABLE = "UPLOADER_DESTINATION"
+
 MAX_WORKERS = 256  #: processes; more than that on one node is a typing error
 
 
@@ -34,10 +36,14 @@ class Command(click.Command):
     """A command whose flags may stand under headings, and whose epilog is examples."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the ordinary flags first, then those that name a heading of their own."""
+        """Write the ordinary flags first, then those that name a heading of their own.
+
+        Arguments stand in the usage line, and the text says what they are.
+        """
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:
                 sections.setdefault(getattr(param, "heading", "Options"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
@@ -90,12 +96,23 @@ spool_option = click.option(
     envvar=config.SPOOL_VARIABLE,
     help=f"The spool's directory. Else ${config.SPOOL_VARIABLE}.",
 )
-destination_option = click.option(
-    "--destination",
-    metavar="URL",
-    envvar="UPLOADER_DESTINATION",
-    help="Where to upload to, as s3://bucket/runs, gs://bucket/runs or file:///mnt/artifacts. The "
-    "spool is made if there is none, and remembers it.",
+
+
+def _destination_option(what: str) -> Callable[[F], F]:
+    return click.option(
+        "--destination",
+        metavar="URL",
+        envvar=DESTINATION_VARIABLE,
+        help=f"{what} Else ${DESTINATION_VARIABLE}.",
+    )
+
+
+destination_option = _destination_option(
+    "Where to upload to, as s3://bucket/runs, gs://bucket/runs or file:///mnt/artifacts. The spool "
+    "is made if there is none, and remembers it."
+)
+source_option = _destination_option(
+    "Where to read, as s3://bucket/runs; no spool is needed, and none is made."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 overwrite_option = click.option(
@@ -110,7 +127,7 @@ workers_option = click.option(
     default=4,
     show_default=True,
     envvar="UPLOADER_WORKERS",
-    help="How many processes upload at the same time.",
+    help="How many processes upload at the same time. Else $UPLOADER_WORKERS.",
 )
 
 
@@ -141,11 +158,15 @@ def collected(
 def limit_options(command: F) -> F:
     """Add the spool's limits; as keyword `limits`."""
     flags = (
-        click.option("--max-bytes", type=Size(), help="The most that may wait in it. [remembered]"),
+        click.option(
+            "--max-bytes",
+            type=Size(),
+            help="The most that may wait in it; else what fits. [remembered]",
+        ),
         click.option(
             "--min-free-bytes",
             type=Size(),
-            help="What its disk keeps free, for everything else. [remembered; 64 MiB]",
+            help="What its disk keeps free for others; else 64MiB. [remembered]",
         ),
     )
     return collected(command, "limits", flags)
@@ -154,7 +175,9 @@ def limit_options(command: F) -> F:
 def waiting_options(command: F) -> F:
     """Add `--wait` and `--timeout`."""
     command = click.option(
-        "--timeout", type=Duration(), help="With --wait: for at most this long; then exit code 4."
+        "--timeout",
+        type=Duration(),
+        help="With --wait: for at most this long, as 90s; then exit code 4.",
     )(command)
     return click.option("--wait", is_flag=True, help="Return when it is at the destination.")(
         command
@@ -164,8 +187,16 @@ def waiting_options(command: F) -> F:
 def origin_options(command: F) -> F:
     """Add `--run` and `--rank`, which are written beside the object; as keyword `origin`."""
     flags = (
-        click.option("--run", default="", envvar="RUN_NAME", help="The run it belongs to."),
-        click.option("--rank", type=click.IntRange(0), default=0, envvar="RANK", help="The rank."),
+        click.option(
+            "--run", default="", envvar="RUN_NAME", help="The run it belongs to. Else $RUN_NAME."
+        ),
+        click.option(
+            "--rank",
+            type=click.IntRange(0),
+            default=0,
+            envvar="RANK",
+            help="Of the process in the run. Else $RANK.",
+        ),
     )
     return collected(command, "origin", flags)
 
@@ -182,7 +213,9 @@ def log_options(level: int) -> Callable[[F], F]:
                 type=click.Choice(["text", "json"]),
                 default="text",
                 envvar="UPLOADER_LOG_FORMAT",
-                help="What lines on stderr, and in the agent's log, look like.",
+                help="What lines on stderr, and in the agent's log, look like. Else "
+                "$UPLOADER_LOG_FORMAT.",
+                show_default=True,
             ),
         )
         return collected(command, None, flags, lambda given: set_up(level, **given))

@@ -21,7 +21,7 @@ from uploader.store.opening import open_store
 if TYPE_CHECKING:
     from uploader.spool.spool import Spool
 
-OLDER_THAN = 7 * 86400.0  #: seconds; other nodes upload there too, and theirs are known by age only
+OLDER_THAN = "7d"  #: other nodes upload there too, and theirs are known by age only
 
 
 @click.command(cls=flags.Command, epilog="uploader gc --spool /local/spool --older-than 1d")
@@ -30,7 +30,7 @@ OLDER_THAN = 7 * 86400.0  #: seconds; other nodes upload there too, and theirs a
     "--older-than",
     type=flags.Duration(),
     default=OLDER_THAN,
-    show_default="7d",
+    show_default=True,
     help="Remove unfinished objects at the destination only if they are older. Other nodes may "
     "upload there too: name a time in which any of their uploads has certainly ended.",
 )

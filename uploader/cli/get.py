@@ -20,7 +20,7 @@ from uploader.state import State
 uploader get --destination file:///mnt/artifacts ckpt/latest resume.pt   # on a new node""",
 )
 @flags.spool_option
-@flags.destination_option
+@flags.source_option
 @click.argument("name", shell_complete=names_in(State.DONE, State.READY, State.ACTIVE))
 @click.argument("dest", type=click.Path(path_type=str, readable=False))
 @click.option("--overwrite", is_flag=True, help="Replace DEST if it exists.")

@@ -92,7 +92,7 @@ def _to_go(status: Status, view: View) -> str:
     text = f"{count_text(status.pending, 'upload')}, {size_text(status.bytes_pending)}"
     if status.bytes_sent:
         text += f" of {size_text(status.bytes_pending + status.bytes_sent)}"
-    if view.throughput:
+    if view.throughput and status.agent_pid:  # nobody goes on at the speed of one that left
         left = left_text(status.bytes_pending, view.throughput)
         text += f"; {size_text(view.throughput)}/s, {left} left"
     return text

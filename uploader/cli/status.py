@@ -43,8 +43,8 @@ uploader status --spool /local/spool --json | jq .counts""",
 @click.option(
     "--interval",
     type=flags.Duration(),
-    default=2.0,
-    show_default="2s",
+    default="2s",
+    show_default=True,
     help="With --watch: the time between two looks, in seconds, or as 500ms, 1m.",
 )
 @flags.all_option

@@ -70,11 +70,16 @@ def _choice(choices: tuple[str, ...]) -> str:
 
 
 _OF_UPLOADS = (
-    _flag("--part-size", "SIZE", "Send large files in parts of this size, as 16MiB."),
+    _flag(
+        "--part-size",
+        "SIZE",
+        "Send large files in parts of this size, as 64MiB; else 16MiB, and more above 16 GiB.",
+    ),
     _flag(
         "--symlink-mode",
         _choice(tuple(mode.value for mode in SymlinkMode)),
-        "What a symlink becomes at the destination.",
+        "What a symlink becomes at the destination; else native at a file system, a pointer in a "
+        "bucket.",
     ),
     _flag(
         "--max-attempts", "NUMBER", "Give an upload up after so many failed attempts; else never."

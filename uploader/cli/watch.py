@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @click.command(
     cls=flags.Command,
-    epilog="""uploader watch --spool /local/spool out/ --pattern '*.pt' --name '{run_name}/{path}'
+    epilog="""uploader watch --spool /local/spool out/ --pattern '*.pt' --name 'run7/{path}'
 uploader watch --spool /local/spool out/ --pattern '*.csv' --overwrite
 uploader watch --spool /local/spool out/ --once     # from cron, or at the end of a job""",
 )
@@ -132,8 +132,8 @@ def watch(
     is still being written, and leaves; a second one ends it at once. When the spool is full it
     waits for room, and says so. DIR may come later.
 
-    Exit codes: 0; 2 if a file that is there is not in the spool as it is (each is named); 7 if the
-    spool was full at the end.
+    Exit codes: 0, also if a file is still being written; 2 if a complete one is not in the spool as
+    it is now; 7 if the spool was full at the end. Each such file is named.
     """
     if once and not os.path.isdir(directory):
         raise click.UsageError(f"{directory} is no directory")

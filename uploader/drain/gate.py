@@ -80,6 +80,6 @@ class Gate:
         delay = RetryPolicy().delay(ErrorClass.AUTH, self._failures)
         self._ask_at = clock.monotonic() + delay
         _log.warning(
-            "the destination %s %s: %s. Nothing is lost; asking again in %.0f s",
+            "the destination %s %s: %s. Nothing is lost; asking again in %.1f s",
             self._spool.destination, how, why, delay,
         )  # fmt: skip

@@ -132,9 +132,8 @@ class Recorder:
             self._ledger.fail(upload, failure.error_class, failure.error)
             self._end(upload, State.DEAD, failure)
             _log.error(
-                "dead letter: %s: %s. Its bytes are kept; when the cause is gone: "
-                "uploader retry --spool %s %s",
-                upload.name, failure.error, self._spool.path, upload.id, extra=extra,
+                "dead letter: %s: %s. Its bytes are kept; %s",
+                upload.name, failure.error, self._what_mends(upload.id, failure), extra=extra,
             )  # fmt: skip
             return
         # parts that arrived break the row of failures: a worker that dies now and then, within a
@@ -154,6 +153,13 @@ class Recorder:
             "%s: %s (%s); attempt %d in %.1f s",
             upload.name, failure.error, failure.error_class.value, attempts + 1, delay, extra=extra,
         )  # fmt: skip
+
+    def _what_mends(self, upload_id: str, failure: Failure) -> str:
+        if failure.error_class is ErrorClass.DAMAGED:
+            first, command = "no retry mends it; to give it up", "cancel"
+        else:
+            first, command = "when the cause is gone", "retry"
+        return f"{first}: uploader {command} --spool {self._spool.path} {upload_id}"
 
     @staticmethod
     def unforeseen(active: ActiveUpload | None, step: Step, failure: Failure) -> None:

@@ -144,7 +144,7 @@ def _acquire(spool: Spool, lock: SupervisorLock, settings: Settings, stop: StopR
     while not lock.try_acquire(settings.workers) and not stop.requested:
         owner = find_owner(spool.layout)
         if owner:
-            msg = f"a supervisor (pid {owner.pid}) already runs on spool {spool.path}"
+            msg = f"an agent or a drain (pid {owner.pid}) already runs on spool {spool.path}"
             raise SpoolBusyError(msg)
         _pause.wait(WAIT)
 
