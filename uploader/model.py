@@ -217,7 +217,7 @@ class Status:
     destination: str
     counts: dict[State, int]  #: over the spool's life; reaped rows included
     bytes_pending: int
-    bytes_sent: int  #: of what is in flight
+    bytes_sent: int  #: in parts that have arrived, of what has yet to end
     bytes_done: int
     oldest_ready_age: float | None  #: seconds
     throughput: float  #: bytes per second, over the last seconds of work

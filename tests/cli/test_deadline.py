@@ -112,17 +112,23 @@ def test_with_a_grace_all_that_can_arrive_in_it_is_sent(shell: Shell) -> None:
 
 
 def test_what_cannot_arrive_in_time_is_not_gone_on_with(shell: Shell) -> None:
-    """Parts in flight are let finish and are kept; it leaves long before the ten seconds."""
+    """Parts in flight are let finish and are kept; it leaves long before the ten seconds.
+
+    What has arrived is shown also while nothing is under way any more.
+    """
     put_large(shell, "large", size=64 * MIB)
     agent = begin_slowly(shell, "run")
     agent.terminate()
     said = ended(agent)
     assert agent.returncode == 130
-    assert "1 upload (64.0 MiB) to go, the newest: large" in said
+    to_go = re.search(r"1 upload \((\d+)\.0 MiB of 64\.0 MiB\) to go, the newest: large", said)
     with shell.spool() as spool:
         (upload,) = spool.uploads()
         sent = spool.ledger.newest.sent([upload.seq])[upload.seq]
     assert MIB <= sent <= 16 * MIB
+    assert to_go, said
+    assert int(to_go[1]) * MIB == 64 * MIB - sent
+    assert shell.json("status")["bytes"] == {"pending": 64 * MIB - sent, "sent": sent, "done": 0}
 
 
 def test_ctrl_c_waits_for_no_more_than_the_steps_under_way(shell: Shell) -> None:

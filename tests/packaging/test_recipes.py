@@ -95,7 +95,7 @@ def test_exit_codes_have_their_names_and_numbers() -> None:
     assert len(ours) == 5
     for name, number in ours:
         assert ExitCode[name] == int(number)
-    assert set(_unit("RestartPreventExitStatus").split()) == _numbers("USAGE", "SPOOL")
+    assert set(_unit("RestartPreventExitStatus").split()) == _numbers("SPOOL")
     assert set(_unit("SuccessExitStatus").split()) == _numbers(
         "DEAD_LETTERS", "WORK_REMAINS", "INTERRUPTED"
     )

@@ -22,6 +22,7 @@ from uploader.observe.words import (
     shortened,
     size_text,
     span_text,
+    to_go_text,
 )
 from uploader.state import State
 
@@ -89,9 +90,8 @@ def _other_ends(status: Status) -> str:
 def _to_go(status: Status, view: View) -> str:
     if not status.pending:
         return "nothing"
-    text = f"{count_text(status.pending, 'upload')}, {size_text(status.bytes_pending)}"
-    if status.bytes_sent:
-        text += f" of {size_text(status.bytes_pending + status.bytes_sent)}"
+    size = to_go_text(status.bytes_pending, status.bytes_sent)
+    text = f"{count_text(status.pending, 'upload')}, {size}"
     if view.throughput and status.agent_pid:  # nobody goes on at the speed of one that left
         left = left_text(status.bytes_pending, view.throughput)
         text += f"; {size_text(view.throughput)}/s, {left} left"

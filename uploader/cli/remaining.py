@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uploader.observe.words import command_text, count_text, printable, size_text
+from uploader.observe.words import command_text, count_text, printable, to_go_text
 from uploader.state import LIVE
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def remaining_text(spool: Spool, status: Status) -> str:
     """Return one line: how many uploads, how much of them, the newest, the command."""
     if not status.pending:
         return "nothing remains to upload"
-    size = size_text(status.bytes_pending + status.bytes_sent)
+    size = to_go_text(status.bytes_pending, status.bytes_sent)
     names = [upload.name for upload in _newest(spool)]
     more = f" and {status.pending - len(names)} more" if status.pending > len(names) else ""
     return printable(

@@ -12,6 +12,7 @@ from uploader.observe.words import (
     printable,
     size_text,
     span_text,
+    to_go_text,
 )
 from uploader.state import State
 
@@ -63,7 +64,7 @@ def drained_text(status: Status, arrived: tuple[int, int], seconds: float) -> st
     lines = [f"uploaded {what} to {status.destination} in {span_text(seconds)}"]
     lines += dead_lines(status)
     if status.pending:
-        waiting = size_text(status.bytes_pending + status.bytes_sent)
+        waiting = to_go_text(status.bytes_pending, status.bytes_sent)
         lines.append(
             f"{count_text(status.pending, 'upload')} ({waiting}) to go; nothing is lost. "
             f"Go on with: {command_text('drain', status.spool)}"

@@ -23,6 +23,11 @@ def size_text(size: float) -> str:
     return f"{size:.0f} {_SIZES[0]}" if not power else f"{size:.1f} {_SIZES[power]}"
 
 
+def to_go_text(pending: int, sent: int) -> str:
+    """Return the bytes that have yet to arrive: `40.0 MiB`, `37.0 MiB of 40.0 MiB`."""
+    return f"{size_text(pending)} of {size_text(pending + sent)}" if sent else size_text(pending)
+
+
 def span_text(seconds: float) -> str:
     """Return a duration as people write it: `4.2 s`, `3 h`."""
     return next(

@@ -20,7 +20,7 @@ def status_of(layout: Layout, destination: str, ledger: Ledger, *, dead: int = -
     in_flight = flights(ledger)
     owner = find_owner(layout)
     oldest = ledger.oldest_ready()
-    sent = sum(one.sent for one in in_flight)
+    (sent,) = ledger.figures("parts_sent")[0]  # also of what a stop put back
     return Status(
         spool=str(layout.root),
         destination=destination,
