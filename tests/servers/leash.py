@@ -161,6 +161,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[str]:
+    """Yield an endpoint that refuses connections.
+
+    Its port is held meanwhile: let go, it would soon be that of another test's server.
+    """
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
 def program(name: str) -> str:
     """Return the path of a program that a package of this environment installed."""
     return str(Path(sys.executable).parent / name)
