@@ -135,7 +135,7 @@ def test_too_little_memory_loses_nothing(scene: Scene, megabytes: int) -> None:
     content = os.urandom(3 << 20)
     if scene.put("new", content, prefix=limited).code == 127:
         return  # not even Python could start
-    ended = scene.drain("--timeout", "3s", prefix=limited)
+    ended = scene.drain("--timeout", "20s", prefix=limited)
     if (
         ended.code in (1, 4) and "code for hash" not in ended.words
     ):  # Python's own, of its libcrypto
