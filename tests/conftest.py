@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 #: Folders of tests/ that run last, in this order; every other folder runs before them.
 LAST_ROOMS = ("model", "conformance", "crash", "failing", "soak", "power", "demo", "packaging")
+
+
+def pytest_configure() -> None:
+    """Take signals as what is run at a terminal does; so does all that tests start.
+
+    A shell without job control has what it starts with `&` ignore SIGINT, which is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,9 @@ MIB = 1 << 20
 #: Seconds of CPU that each process of a test uses: many times what starting Python takes.
 BURNT = 0.3
 
+#: Seconds for what is left to end, which shares its core with others; and where nothing will.
+AMPLE, SHORT = 30.0, 0.3
+
 _BURN = f"""
 import os, signal, time
 def burn(times=1):
@@ -70,7 +73,7 @@ sys.stdin.read()
 
 def test_memory_at_the_peak_is_what_is_told(tmp_path: Path) -> None:
     """What was held for some time is seen, though it was let go before the end."""
-    program = f"data = bytearray(b'x' * {64 * MIB}); burn(); del data; burn(2)"
+    program = f"data = bytearray(b'x' * {64 * MIB}); burn(3); del data; burn(4)"
     assert _run(tmp_path, _BURN + program).peak_bytes > 64 * MIB
 
 
@@ -78,7 +81,7 @@ def test_a_process_that_stays_fails_the_measurement_and_is_ended(tmp_path: Path)
     """Its cost would not be known."""
     program = "child = os.fork() or signal.pause(); print(child)"
     with pytest.raises(CommandFailedError, match="left processes"):
-        _run(tmp_path, _BURN + program)
+        _run(tmp_path, _BURN + program, SHORT)
     pid = int((tmp_path / "log").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -90,5 +93,5 @@ def test_a_command_that_fails_is_told_with_its_output(tmp_path: Path) -> None:
         _run(tmp_path, "import sys; print('no such bucket', flush=True); sys.exit(3)")
 
 
-def _run(folder: Path, program: str) -> Cost:
-    return metered([sys.executable, "-c", program], os.environ, folder / "log", stay=1.0)
+def _run(folder: Path, program: str, stay: float = AMPLE) -> Cost:
+    return metered([sys.executable, "-c", program], os.environ, folder / "log", stay)

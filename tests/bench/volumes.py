@@ -98,6 +98,15 @@ def unmount(image: Path, root: Path) -> None:
     _until(until, lambda: _call(["losetup", "--associated", str(image)]))
 
 
+def sync(root: Path) -> None:
+    """Have all that was written to one file system on its disk.
+
+    `os.sync` waits for every disk of the machine, however busy others keep those; and what it
+    writes to one whose power another test is about to cut would have been lost.
+    """
+    _call(["sync", "--file-system", str(root)])
+
+
 def _until(until: float, in_the_way: Callable[[], str]) -> None:
     while words := in_the_way():
         if time.monotonic() >= until:

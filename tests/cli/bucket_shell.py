@@ -6,7 +6,6 @@ import abc
 import base64
 import json
 import pathlib
-import socket
 import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -186,13 +185,6 @@ class StrictShell(GcsShell):
     """At the strict server of the tests' own, which does as it is told."""
 
     server: StrictGcs
-
-
-def nobody_listens() -> str:
-    """Return an endpoint at which nothing answers."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def files_with(folder: pathlib.Path, secret: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.shell import Shell
+from tests.servers.leash import nobody_listens
 
 if TYPE_CHECKING:
     import pathlib
@@ -24,6 +25,13 @@ def shell(tmp_path: pathlib.Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
     yield shell
     shell.end()
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An endpoint that refuses connections."""
+    with nobody_listens() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="session")

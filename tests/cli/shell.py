@@ -138,6 +138,15 @@ class Shell:
             assert time.monotonic() < deadline, "it did not come to be so in time"
             time.sleep(0.01)
 
+    def send(self, process: subprocess.Popen[str], number: signal.Signals) -> None:
+        """Send a signal, and return once it has been taken.
+
+        Until then another one of its number would be one with it, and what the process does next it
+        might do as if there were none.
+        """
+        process.send_signal(number)
+        self.wait_until(lambda: not _waits(process.pid, number))
+
     @contextmanager
     def in_process(self) -> Iterator[Callable[[Sequence[str]], int]]:
         """Yield what runs a command in this process, for a test that looks behind the curtain."""
@@ -162,3 +171,10 @@ class Shell:
         where = ["--spool", str(self.spool_path)] if spool else []
         words = [sys.executable, "-m", "uploader", command, *where]
         return [word for word in words if word] + [str(argument) for argument in arguments]
+
+
+def _waits(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a signal has yet to be taken by a process (proc(5): pending)."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    pending = (line.split()[1] for line in status.splitlines() if line[:6] in ("SigPnd", "ShdPnd"))
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in pending)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.cli.bucket_shell import BucketShell, nobody_listens
+from tests.cli.bucket_shell import BucketShell
 
 
 class Uploaded(NamedTuple):
@@ -60,14 +60,14 @@ def test_a_drain_leaves_the_objects_with_their_uploads_ids(uploaded: Uploaded) -
     assert shell.unfinished() == []
 
 
-def test_get_follows_a_pointer(uploaded: Uploaded, tmp_path: pathlib.Path) -> None:
+def test_get_follows_a_pointer(uploaded: Uploaded, tmp_path: pathlib.Path, nowhere: str) -> None:
     """On a node that has no spool, the URL says all that is not secret."""
     shell = uploaded.shell
     here = shell.run("get", "ckpt/latest", tmp_path / "here")
     url = f"{shell.url}?endpoint={shell.server.endpoint}"
     there = shell.run(
         "get", "--destination", url, "ckpt/latest", tmp_path / "there", spool=False,
-        **shell.told_of(nobody_listens()),
+        **shell.told_of(nowhere),
     )  # fmt: skip
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
     assert (tmp_path / "here").read_text() == (tmp_path / "there").read_text() == "weights"
@@ -139,12 +139,14 @@ def test_verify_tells_an_object_that_somebody_replaced_or_removed(there: BucketS
     assert "kept" not in ended.stdout
 
 
-def test_the_spool_remembers_where_the_environment_had_its_bucket(there: BucketShell) -> None:
+def test_the_spool_remembers_where_the_environment_had_its_bucket(
+    there: BucketShell, nowhere: str
+) -> None:
     """A drain from a shell that says nothing of it finds it; one that does goes over it."""
     there.init()
     there.put("one")
     endpoint = there.environment.pop(there.endpoint_variable)
-    elsewhere = there.run("drain", "--timeout", "200ms", **there.told_of(nobody_listens()))
+    elsewhere = there.run("drain", "--timeout", "200ms", **there.told_of(nowhere))
     assert elsewhere.returncode == 4, elsewhere.stderr
     assert there.names() == []
     assert there.run("drain").returncode == 0

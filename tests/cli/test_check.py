@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell, nobody_listens
+from tests.cli.bucket_shell import BucketShell, GcsShell, S3Shell
 from tests.cli.careless import careless_running
 from tests.cli.checking import Check, checking
 from tests.cli.shell import Shell
@@ -109,12 +109,12 @@ def test_json_is_a_contract(check: Check, there: BucketShell) -> None:
     assert Capabilities(**report["capabilities"]) == everything_at(there)
 
 
-def test_the_spool_remembers_what_was_found(check: Check, there: BucketShell) -> None:
+def test_the_spool_remembers_what_was_found(check: Check, there: BucketShell, nowhere: str) -> None:
     """A service that changed is noticed; the options that were tried are not kept."""
     with there.spool() as spool:
         spool.remembered.capabilities = Capabilities("http://before", conditional_put=False)
     tried = ["--spool", there.spool_path, "--endpoint", there.server.endpoint]
-    found = check(*tried, **there.told_of(nobody_listens()))
+    found = check(*tried, **there.told_of(nowhere))
     assert (found.code, found.verdicts) == (0, {"ok"})
     named = check(*tried, there.url)
     assert found.report["destination"] == named.report["destination"] == there.url
@@ -125,12 +125,13 @@ def test_the_spool_remembers_what_was_found(check: Check, there: BucketShell) ->
         assert spool.options.as_json() == {}
 
 
-def test_a_service_that_cannot_be_reached_is_told(check: Check, there: BucketShell) -> None:
+def test_a_service_that_cannot_be_reached_is_told(
+    check: Check, there: BucketShell, nowhere: str
+) -> None:
     """After a few tries, with its address and how to correct it."""
-    endpoint = nobody_listens()
-    found = check(there.url, "--endpoint", endpoint)
+    found = check(there.url, "--endpoint", nowhere)
     assert found.code == 5
-    assert endpoint in found.of("reach")["detail"]
+    assert nowhere in found.of("reach")["detail"]
     assert f"--endpoint, or {there.endpoint_variable}" in found.of("reach")["advice"]
 
 

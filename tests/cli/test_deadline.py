@@ -34,6 +34,22 @@ def begin_slowly(shell: Shell, command: str, *arguments: object) -> subprocess.P
     return process
 
 
+def begin_and_hold(shell: Shell, command: str, *arguments: object) -> subprocess.Popen[str]:
+    """Begin, and return when parts are under way, which are held as long as there is `hold`."""
+    hold = shell.file("", "hold")
+    held = f"hold={hold},only=put_part"
+    process = shell.start_supervisor(command, *arguments, UPLOADER_FAULTS=held)
+    shell.wait_until((shell.folder / "hold.reached").exists)
+    return process
+
+
+def sent_of_one(shell: Shell) -> int:
+    """Return how many bytes of the only upload have arrived."""
+    with shell.spool() as spool:
+        (upload,) = spool.uploads()
+        return spool.ledger.newest.sent([upload.seq])[upload.seq]
+
+
 def ended(process: subprocess.Popen[str]) -> str:
     """Return what a process said until its end."""
     return process.communicate(timeout=30)[1]
@@ -80,8 +96,11 @@ def test_sigterm_has_what_is_under_way_finished(shell: Shell) -> None:
     What remains is said: how much, the newest, and the command that goes on.
     """
     put_large(shell, "a", "b", "c")
-    agent = begin_slowly(shell, "run")
-    agent.terminate()
+    agent = begin_and_hold(shell, "run")
+    with shell.spool() as spool:
+        shell.wait_until(lambda: len(spool.ledger.active()) == 2)
+    shell.send(agent, signal.SIGTERM)
+    (shell.folder / "hold").unlink()
     said = ended(agent)
     assert agent.returncode == 130, said
     assert sorted(done(said)) == ["a", "b"]
@@ -122,9 +141,7 @@ def test_what_cannot_arrive_in_time_is_not_gone_on_with(shell: Shell) -> None:
     said = ended(agent)
     assert agent.returncode == 130
     to_go = re.search(r"1 upload \((\d+)\.0 MiB of 64\.0 MiB\) to go, the newest: large", said)
-    with shell.spool() as spool:
-        (upload,) = spool.uploads()
-        sent = spool.ledger.newest.sent([upload.seq])[upload.seq]
+    sent = sent_of_one(shell)
     assert MIB <= sent <= 16 * MIB
     assert to_go, said
     assert int(to_go[1]) * MIB == 64 * MIB - sent
@@ -134,22 +151,20 @@ def test_what_cannot_arrive_in_time_is_not_gone_on_with(shell: Shell) -> None:
 def test_ctrl_c_waits_for_no_more_than_the_steps_under_way(shell: Shell) -> None:
     """A person is there, who would rather go on later."""
     put_large(shell, "a")
-    agent = begin_slowly(shell, "run")
-    agent.send_signal(signal.SIGINT)
+    agent = begin_and_hold(shell, "run")
+    shell.send(agent, signal.SIGINT)
+    (shell.folder / "hold").unlink()
     assert done(ended(agent)) == []
     assert agent.returncode == 130
+    assert MIB <= sent_of_one(shell) < 5 * MIB
 
 
 def test_a_second_signal_ends_it_at_once(shell: Shell) -> None:
     """Whatever the grace; steps in flight are left."""
     put_large(shell, "a")
-    hold = shell.file("", "hold")
-    agent = shell.start_supervisor(
-        "run", "--grace", "1h", UPLOADER_FAULTS=f"hold={hold},only=put_part"
-    )
-    shell.wait_until((shell.folder / "hold.reached").exists)
-    agent.terminate()
+    agent = begin_and_hold(shell, "run", "--grace", "1h")
+    shell.send(agent, signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         agent.wait(0.5)  # it lets its steps finish
     agent.terminate()
-    assert agent.wait(10) == 130
+    assert agent.wait(30) == 130

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.bucket_shell import nobody_listens
 from tests.cli.shell import Shell
 from uploader import Spool
 from uploader.place import Place
@@ -107,14 +106,13 @@ def checked(shell: Shell, *arguments: object) -> dict[str, str]:
 
 
 def test_an_emulator_that_does_not_answer_is_told_with_the_variable_that_names_it(
-    gs: Shell,
+    gs: Shell, nowhere: str
 ) -> None:
     """After a few tries; that of AWS would be no help."""
-    endpoint = nobody_listens()
-    gs.environment["STORAGE_EMULATOR_HOST"] = endpoint.removeprefix("http://")
+    gs.environment["STORAGE_EMULATOR_HOST"] = nowhere.removeprefix("http://")
     finding = checked(gs)
     assert finding["what"] == "reach"
-    assert endpoint in finding["detail"]
+    assert nowhere in finding["detail"]
     assert "--endpoint, or STORAGE_EMULATOR_HOST" in finding["advice"]
 
 

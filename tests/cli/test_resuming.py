@@ -18,7 +18,7 @@ from destination import ObjectStoreLogger
 from tests.cli.shell import Shell
 from uploader import Spool
 
-SOON = 10  #: seconds; a service that says nothing is given a minute before it is asked again
+SOON = 30  #: seconds; a service that says nothing is given a minute before it is asked again
 
 
 @pytest.fixture

@@ -44,6 +44,8 @@ MIB = 1 << 20
 PART = 5 * MIB  #: bytes; the least that S3 takes
 LARGE = 2 * PART + 100  #: bytes; goes in three parts
 STALL = 1  #: seconds; the least that the option takes
+#: Seconds, where a request that a busy machine holds up must not be taken for one that stalls.
+LONG_STALL, NO_STALL = 3, 60
 
 SLOW_DOWN = Refuse(Refusal.THROTTLED)
 
@@ -55,15 +57,17 @@ def proxy(service: Service) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture
-def scene(tmp_path: Path, service: Service, proxy: FaultProxy) -> BucketScene:
-    """Return a spool that uploads through the proxy."""
+@pytest.fixture(params=[STALL])
+def scene(
+    tmp_path: Path, service: Service, proxy: FaultProxy, request: pytest.FixtureRequest
+) -> BucketScene:
+    """Return a spool that uploads through the proxy; the parameter is its stall timeout."""
     return BucketScene(
         tmp_path / "scene",
         service,
         proxy,
         part_size=PART,
-        stall_timeout=STALL,
+        stall_timeout=request.param,
         symlink_mode="copy",
     )
 
@@ -144,6 +148,7 @@ def test_uploads_whose_answers_are_lost_end_done_and_once(
     assert left_after_gc(scene) == []
 
 
+@pytest.mark.parametrize("scene", [NO_STALL], indirect=True)
 def test_a_large_object_that_was_completed_is_not_sent_again(scene: BucketScene) -> None:
     """Its completion was not answered, and the attempt given up: the next finds the object."""
     with scene.open() as spool:
@@ -269,6 +274,7 @@ def test_complaints_lower_the_requests_in_flight_and_success_raises_them(
     assert len(scene.names()) == files
 
 
+@pytest.mark.parametrize("scene", [LONG_STALL], indirect=True)
 @pytest.mark.parametrize("fault", [StallBody(), StallBody(after=MIB), StallAnswer()], ids=str)
 def test_a_request_that_stalls_is_ended_and_made_again(scene: BucketScene, fault: Fault) -> None:
     """After `stall_timeout`, which is a minute unless it is set as here."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.bucket_scene import wait_until
 from tests.crash.processes import children_of, kill, supervisor_of, workers_of
 from tests.crash.scene import TIME_LIMIT, Scene
 from uploader.drain.worker import OUTLIVE_VARIABLE
@@ -15,7 +16,6 @@ from uploader.spool.layout import open_lock, try_lock
 from uploader.spool.ownership import process_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 OLD = b"version 1"
@@ -30,12 +30,6 @@ def drain(scene: Scene, **environment: str) -> subprocess.Popen[bytes]:
         env={**scene.environment(), **environment},
         stderr=subprocess.DEVNULL,
     )
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Look until something is so; the test's time limit bounds it."""
-    while not true():
-        pass
 
 
 @pytest.mark.timeout(TIME_LIMIT)

@@ -19,6 +19,7 @@ from tests.crash.bucket_scene import wait_until
 from tests.servers.s3_server import S3Server
 from tests.servers.services import Bucket, S3Service
 from uploader import Spool
+from uploader.drain.node_report import FOLDER
 
 NODES = 8
 LARGE = 6 << 20  #: bytes: two parts of what S3 takes
@@ -88,7 +89,13 @@ class Job:
 
     def names(self) -> set[str]:
         """Return the names of all artifacts that are there."""
-        return {key.removeprefix("runs/") for key in self.bucket.objects() if "/node-" in key}
+        keys = {key for key in self.bucket.objects() if key.startswith("runs/node-")}
+        return {key.removeprefix("runs/") for key in keys}
+
+    @property
+    def reported(self) -> int:
+        """How many nodes have left a report."""
+        return sum(key.startswith(f"runs/{FOLDER}/") for key in self.bucket.objects())
 
     def reports(self) -> list[dict[str, Any]]:
         """Return what the nodes last said, as any machine can read it; 4: some held something."""
@@ -132,7 +139,7 @@ def test_seven_nodes_finish_and_what_the_eighth_held_is_named(job: Job) -> None:
     """Nobody waits for the dead one; its last report names what went with its disk, no more."""
     dead, living = job.nodes[3], job.nodes[:3] + job.nodes[4:]
     small = {f"{node.name}/small.txt" for node in job.nodes}
-    wait_until(lambda: job.names() == small)
+    wait_until(lambda: job.names() == small and job.reported == NODES)
     wait_until(lambda: len(list(dead.folder.glob("held.reached"))) == 1)
     dead.end()
     shutil.rmtree(dead.spool)

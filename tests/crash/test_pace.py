@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.crash.bucket_scene import wait_until
 from tests.crash.processes import kill
 from tests.crash.scene import TIME_LIMIT, Scene
 from tests.servers.s3_server import S3Server
@@ -136,8 +137,7 @@ def test_a_worker_killed_inside_the_lock_stops_nobody_and_the_limit_holds(
     pool = make_pool(max_bandwidth=RATE)
     inside = tmp_path / "inside"
     pool.submit("killed", TakeAndStay(inside))
-    while not inside.exists():
-        pass
+    wait_until(inside.exists)
     assert pool._memory is not None
     with pytest.raises(BlockingIOError):
         fcntl.lockf(pool._memory, fcntl.LOCK_EX | fcntl.LOCK_NB)

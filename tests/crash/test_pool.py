@@ -247,15 +247,16 @@ def only(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (lower, upper))
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_a_worker_that_may_not_begin_leaves_its_step_to_the_others(
-    pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     """A thread is one process too many; the step was not tried, and does not fail."""
     pool.submit(0, Hang())
-    monkeypatch.setattr("uploader.drain.forkserver.work", refused)
-    assert kill(pool._server._pid)
+    have_none_begin(pool, monkeypatch, late=late)
     pool.submit(1, Pid())
-    assert pool.answers(timeout=5) == []
+    while pool.size > 1:
+        assert pool.answers(timeout=30) == []
     assert pool.busy == 2
     assert pool.size == 1
     kill(pool._workers[0].pid)  # the one that hangs, and the next may begin again
@@ -266,6 +267,31 @@ def test_a_worker_that_may_not_begin_leaves_its_step_to_the_others(
         answers.update(pool.answers(timeout=30))
     assert answers[0].failure
     assert answers[1].value
+
+
+def test_workers_of_which_not_one_may_begin_end_the_pool_with_a_reason(
+    pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each has ended before its step could be sent: it is not tried for ever."""
+    have_none_begin(pool, monkeypatch, late=True)
+    with pytest.raises(UploaderError, match=f"exit code {NOT_BEGUN}"):
+        pool.submit(1, Pid())
+
+
+def have_none_begin(pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch, *, late: bool) -> None:
+    """Let no new worker have its thread; `late`: it has ended before we get to send it a step."""
+    monkeypatch.setattr("uploader.drain.forkserver.work", refused)
+    if pool.running:
+        assert kill(pool._server._pid)
+    start = pool._server.start
+
+    def started(*descriptors: int) -> tuple[int, Connection]:
+        pid, pipe = start(*descriptors)
+        if late:
+            wait([pipe])
+        return pid, pipe
+
+    monkeypatch.setattr(pool._server, "start", started)
 
 
 def refused(pipe: Connection, memory: int | None) -> None:

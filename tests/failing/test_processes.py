@@ -18,7 +18,7 @@ from tests.failing.stage import PART, Stage
 from tests.power.tracing import CannotTraceError, compiled
 from uploader.drain.terms import Ending
 
-TIMEOUT = ("--timeout", "2s")  #: for a drain that would go on trying
+TIMEOUT = ("--timeout", "5s")  #: for a drain that would go on trying
 WITHIN = 40.0  #: seconds in which it has to be gone, however busy the machine is
 
 

@@ -129,7 +129,7 @@ def test_a_full_destination_is_waited_for(tmp_path: Path, disk: Tmpfs) -> None:
     content = os.urandom(6 << 20)
     scene.put_here("large", content)
     disk.fill(leave=2 << 20)
-    drain = scene.drain("--timeout", "1500ms")
+    drain = scene.drain("--timeout", "5s")
     drain.require(4, words="No space left")
     assert "No space left" in scene.run("ls", "--json").said
     disk.make_room()

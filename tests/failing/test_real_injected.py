@@ -88,7 +88,7 @@ def test_a_drain_of_which_a_call_fails(scene: Scene, call: str, error: str, word
 @pytest.mark.parametrize("call", ["clone", "clone3", "fork", "vfork"] if ALL else ["clone"])
 def test_a_drain_that_cannot_fork(scene: Scene, call: str, when: str) -> None:
     """Neither its fork server, nor a worker, nor a worker's thread."""
-    ended = scene.drain("--timeout", "3s", prefix=injected.failing(call, "EAGAIN", when))
+    ended = scene.drain("--timeout", "20s", prefix=injected.failing(call, "EAGAIN", when))
     if ended.code:
         _require_told(ended, (1, 4), "limit on processes")
     scene.settle()

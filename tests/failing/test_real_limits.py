@@ -121,8 +121,10 @@ def test_a_limit_on_the_size_of_a_file_is_told_as_one(scene: Scene, size: int) -
 def test_a_drain_that_may_not_start_processes_says_so(nobodys: Scene, processes: int) -> None:
     """Whether the fork server, a worker or its thread is one too many; one worker is enough."""
     limited = (*AS_NOBODY, "prlimit", f"--nproc={processes}")
-    ended = nobodys.drain("--workers", 4, "--timeout", "3s", prefix=limited)
-    ended.require(*((0,) if processes >= ENOUGH_PROCESSES else (1, 4)), words=TOO_FEW_PROCESSES)
+    is_enough = processes >= ENOUGH_PROCESSES
+    limit = "30s" if is_enough else "3s"
+    ended = nobodys.drain("--workers", 4, "--timeout", limit, prefix=limited)
+    ended.require(*((0,) if is_enough else (1, 4)), words=TOO_FEW_PROCESSES)
     nobodys.settle(prefix=AS_NOBODY)
 
 
@@ -133,7 +135,7 @@ def test_too_little_memory_loses_nothing(scene: Scene, megabytes: int) -> None:
     content = os.urandom(3 << 20)
     if scene.put("new", content, prefix=limited).code == 127:
         return  # not even Python could start
-    ended = scene.drain("--timeout", "3s", prefix=limited)
+    ended = scene.drain("--timeout", "20s", prefix=limited)
     if (
         ended.code in (1, 4) and "code for hash" not in ended.words
     ):  # Python's own, of its libcrypto

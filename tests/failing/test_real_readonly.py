@@ -80,7 +80,7 @@ def test_an_agent_goes_on_when_its_destination_can_be_written_again(
     scene.finish(agent).require(0, 130)
     disk.remount("ro")
     scene.put_here("then", b"then")
-    scene.drain("--timeout", "1s").require(4, 5, words=READ_ONLY)
+    scene.drain("--timeout", "5s").require(4, 5, words=READ_ONLY)
     disk.remount("rw")
     scene.settle()
 

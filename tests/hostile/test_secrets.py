@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import pathlib
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import trustme
 
 from tests.cli.bucket_shell import arguments_of_family, files_with
 from tests.cli.shell import Shell
+from tests.servers.leash import nobody_listens
 from tests.servers.scripted import Asked, Said, Scripted
 from tests.servers.token_issuer import issuing
 from uploader import Spool, start_agent
@@ -147,15 +147,14 @@ def test_no_secret_of_s3_is_told_by_a_service_that_fails_in_every_way(
 def test_no_secret_is_told_where_nobody_answers(tmp_path: pathlib.Path) -> None:
     """An endpoint, and a proxy, that refuse connections are named without their passwords."""
     shell = S3(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    for endpoint, proxy in ((nobody, ""), ("http://s3.invalid", nobody)):
-        shell.know(endpoint, proxy)
-        shell.run("init", "--destination", URL)
-        put(shell, f"one/{bool(proxy)}", b"content")
-        said = said_by(shell, f"check {URL} -vv", timeout=1)
-        assert "127.0.0.1" in said, said
-        hold_tight(shell, said, SECRETS)
+    with nobody_listens() as nowhere:
+        for endpoint, proxy in ((nowhere, ""), ("http://s3.invalid", nowhere)):
+            shell.know(endpoint, proxy)
+            shell.run("init", "--destination", URL)
+            put(shell, f"one/{bool(proxy)}", b"content")
+            said = said_by(shell, f"check {URL} -vv", timeout=1)
+            assert "127.0.0.1" in said, said
+            hold_tight(shell, said, SECRETS)
 
 
 def test_no_secret_is_in_an_agents_log_or_the_arguments_of_its_processes(

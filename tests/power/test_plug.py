@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.bench.volumes import CannotMountError
+from tests.bench.volumes import CannotMountError, sync
 from tests.power.plug import Disk, disk
 
 ELSEWHERE = ("unshare", "--mount", "sh", "-c", "echo mounted here too; read line")
@@ -29,7 +28,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 def test_it_waits_for_a_mount_in_another_namespace(made: Disk) -> None:
     """As one that another test's container made: a second device for one image ruins it."""
     (made.root / "file").write_bytes(b"bytes")
-    os.sync()
+    sync(made.root)
     with (
         concurrent.futures.ThreadPoolExecutor() as threads,
         subprocess.Popen(ELSEWHERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as elsewhere,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.volumes import CannotMountError
+from tests.bench.volumes import CannotMountError, sync
 from tests.power.oracle import Owed, faults
 from tests.power.plug import SIZES, Disk, disk, shut_down
 from tests.power.scenarios import DESTINATION, SPOOL
@@ -64,7 +64,7 @@ class Outage:
         self.volume = volume
         self.base = volume.root / folder.name
         (self.base / DESTINATION).mkdir(parents=True)
-        os.sync()
+        sync(volume.root)
         self.diary = folder / "diary"
         self.diary.touch()
         self._processes: list[subprocess.Popen[bytes]] = []

@@ -28,6 +28,7 @@ from tests.power.tracing import CannotTraceError, compiled
 
 ALL = os.environ.get("UPLOADER_POWER") == "all"
 STATES = int(os.environ.get("UPLOADER_POWER_STATES", "80"))  #: of each scenario
+TIME_LIMIT = 0 if ALL or STATES > 1000 else 120  #: seconds; each state is recovered and drained
 SEED = int(os.environ.get("UPLOADER_POWER_SEED", "1"))
 SPOOL = Path(uploader.__file__).with_name("spool")
 
@@ -56,7 +57,7 @@ def recordings() -> Iterator[dict[str, Recording]]:
         yield Played()
 
 
-@pytest.mark.timeout(0 if ALL or STATES > 1000 else 60)
+@pytest.mark.timeout(TIME_LIMIT)
 @pytest.mark.parametrize("scenario", PLAYED)
 def test_no_power_loss_breaks_a_promise(recordings: dict[str, Recording], scenario: str) -> None:
     """Promises 1, 2, 3, 7, 8, from each state: it is recovered and drained, and all is right."""
@@ -69,6 +70,7 @@ def test_no_power_loss_breaks_a_promise(recordings: dict[str, Recording], scenar
     assert judge.tried > STATES / 4
 
 
+@pytest.mark.timeout(TIME_LIMIT)
 def test_each_fsync_of_the_spool_is_needed(recordings: dict[str, Recording]) -> None:
     """Without any one of them some state breaks a promise; there is none that was not recorded."""
     recording = recordings["one"]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tests.crash.processes import children_of, kill, supervisor_of, workers_at_large
 from tests.soak.clock import JumpingClock
+from tests.soak.diary import Diary
 from tests.soak.judging import Judge
 from tests.soak.observer import Observer
 from tests.soak.outcome import Outcome
@@ -68,12 +69,16 @@ class Ordeal:
         self._back_at: dict[str, float] = {}
         self._stopped: set[int] = set()
 
-    def run(self, seconds: float, kills: int = 0) -> Outcome:
-        """Go on for at least so long and so many kills; then judge."""
+    def run(self, seconds: float, kills: int = 0, owed: int = 0) -> Outcome:
+        """Go on for at least so long, so many kills and so much that is owed; then judge."""
         begun = time.monotonic()
         self._longest = max(AWAY[1], min(STOPPED, seconds / 4))
         try:
-            while time.monotonic() < begun + seconds or self.outcome.kills.total() < kills:
+            while (
+                time.monotonic() < begun + seconds
+                or self.outcome.kills.total() < kills
+                or (owed and Diary(self._processes.directory).promises < owed)
+            ):
                 self._processes.start_ranks(RANKS)
                 self._do(self._random.choices([*DEEDS], [*DEEDS.values()])[0])
                 self._watch(self._random.uniform(*PACE))

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 KINDS = ("file", "s3", "gs")
 
 
-def hold(kind: str, directory: Path, seed: int, seconds: float, kills: int = 0) -> Outcome:
-    """Soak one spool for so long, and at least so many kills; tell what was found."""
+def hold(
+    kind: str, directory: Path, seed: int, seconds: float, *, kills: int = 0, owed: int = 0
+) -> Outcome:
+    """Soak one spool for so long, so many kills and so much owed at least; tell what was found."""
     chance = random.Random(seed)
     with (
         destination(kind, directory, chance) as where,
@@ -26,4 +28,4 @@ def hold(kind: str, directory: Path, seed: int, seconds: float, kills: int = 0) 
     ):
         if where.proxy:
             where.proxy.mood = "usual"
-        return Ordeal(directory, disk, where, seed).run(seconds, kills)
+        return Ordeal(directory, disk, where, seed).run(seconds, kills, owed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.volumes import sync
 from tests.place import Place
 from uploader.checksum import crc32c
 from uploader.drain.run import drain
@@ -45,7 +46,7 @@ def test_a_clone_is_a_snapshot_that_nobody_has_read(xfs: Path) -> None:
     source = xfs / "big"
     content = os.urandom(1 << 20) * 24
     source.write_bytes(content)
-    os.sync()
+    sync(xfs)
     before = os.statvfs(xfs)
     upload_id = place.spool.put_file("name", source)
     used = (before.f_bavail - os.statvfs(xfs).f_bavail) * before.f_frsize

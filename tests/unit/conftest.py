@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from destination import Event, Logger, LogLevel, ObjectStoreLogger
 from destination.integrations import RunState
@@ -19,6 +20,14 @@ from uploader.drain.run import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+# An example that takes long, or is long in the making, tells of a busy machine; and two processes
+# of one run would write their failures into the same place.
+settings.register_profile(
+    "unit", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("unit")
 
 
 @pytest.fixture(name="time")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.servers.echo import EchoServer, echo_running
 from tests.servers.faults import Fault
+from tests.servers.leash import nobody_listens
 from tests.servers.plain import LIMIT, ask, keep_connection, plug, put_head, wait_until
 from tests.servers.proxy import FaultProxy
 from tests.servers.requests import Request
@@ -155,12 +155,8 @@ def test_the_proxy_ends_though_a_client_reads_nothing(server: EchoServer) -> Non
 
 def test_a_server_that_is_gone_ends_the_connection() -> None:
     """The client finds it closed; the request is still on record."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        with (
-            FaultProxy(f"http://127.0.0.1:{nobody.getsockname()[1]}") as proxy,
-            plug(proxy.endpoint) as plain,
-        ):
+    with nobody_listens() as nowhere:
+        with FaultProxy(nowhere) as proxy, plug(proxy.endpoint) as plain:
             plain.sendall(put_head(0))
             assert plain.recv(1) == b""
         assert [request.kind for request in proxy.requests] == ["put"]

@@ -37,7 +37,7 @@ def test_flush_gives_up_in_its_time(train: Train) -> None:
     begun = time.monotonic()
     assert training.destination.flush(0.2) is False
     assert training.destination.flush(0) is False
-    assert 0.2 <= time.monotonic() - begun < 5
+    assert 0.2 <= time.monotonic() - begun < 20
     assert training.drain() == 0
     assert training.destination.flush(0) is True
 

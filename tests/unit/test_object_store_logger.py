@@ -152,7 +152,7 @@ def test_a_store_that_always_fails_neither_hangs_nor_ends_the_close(
     began = time.monotonic()
     with pytest.warns(RuntimeWarning, match=r"not uploaded .* yet: c\..*1 artifact failed: a/b: "):
         training.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_an_agent_killed_in_mid_upload_is_replaced_and_knows_its_own_object(
@@ -160,13 +160,14 @@ def test_an_agent_killed_in_mid_upload_is_replaced_and_knows_its_own_object(
 ) -> None:
     """B9: create-only after a SIGKILL is no conflict; the logger starts the next agent itself."""
     monkeypatch.setattr("destination.agent_keeper.LOOK_INTERVAL", 0.0)
-    training = train(agent="auto", close_timeout=50)
-    content = os.urandom(MIB) * 96
+    slow = {"max_bandwidth": 8 * MIB}  # or it might all be over before we get to the kill
+    training = train(agent="auto", close_timeout=50, options=slow)
+    content = os.urandom(MIB) * 24
     training.log("big", content)
     with Spool(training.spool_path, producer=False) as spool:
         training.wait_until(lambda: spool.uploads(state=State.ACTIVE))
         training.end_agent(by=signal.SIGKILL)
-        assert spool.pending(), "the upload was over before the kill; log a larger file"
+        assert spool.pending(), "the upload was over before the kill"
     training.event(Event.BATCH_END)
     training.close()
     assert (training.remote / "big").read_bytes() == content

@@ -102,10 +102,12 @@ def serve(
         service.end()
 
 
-def store_at(service: Service) -> S3Store:
+def store_at(service: Service, stall_timeout: str = "20s") -> S3Store:
     """Open a store that believes in everything."""
     trusts = f"&ca_bundle={service.trusted}" if service.trusted else ""
-    place = Place.of(f"s3://bucket?endpoint={service.endpoint}&stall_timeout=1s{trusts}")
+    place = Place.of(
+        f"s3://bucket?endpoint={service.endpoint}&stall_timeout={stall_timeout}{trusts}"
+    )
     store = open_store(replace(place, capabilities=Capabilities(service.endpoint)))
     assert isinstance(store, S3Store)
     return store
@@ -225,7 +227,7 @@ def test_a_service_that_reads_nothing_is_given_up(
 ) -> None:
     """After the stall timeout, not after the kernel's."""
     given_up = threading.Event()
-    store = store_at(serve(lambda _: given_up.wait(30)))
+    store = store_at(serve(lambda _: given_up.wait(30)), "1s")
     with pytest.raises(TransientError, match="nothing moved for 1 s"):
         put(store, artifacts, b"x" * (16 << 20))
     given_up.set()

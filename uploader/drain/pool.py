@@ -114,6 +114,7 @@ class WorkerPool(Generic[Key]):
 
         Raises:
             OSError: not one worker can be started.
+            UploaderError: several in a row have not come to work.
         """
         while True:
             worker = self._free_worker or self._start_if_may_be()
@@ -123,7 +124,7 @@ class WorkerPool(Generic[Key]):
             try:
                 worker.pipe.send(step)
             except OSError:  # it died while it was free: nothing is lost
-                self._drop(worker)
+                self._bury(worker)
                 continue
             worker.key, worker.step = key, step
             worker.limit = clock.monotonic() + self._time_limit(step)
@@ -163,6 +164,8 @@ class WorkerPool(Generic[Key]):
 
     def _start_if_may_be(self) -> _Running[Key] | None:
         """Start a worker; None if the system does not let it be, and there are others."""
+        if len(self._workers) >= self.size:  # it did not let one be just now
+            return None
         try:
             return self._start()
         except OSError as error:
@@ -211,13 +214,27 @@ class WorkerPool(Generic[Key]):
 
     def _lose(self, worker: _Running[Key], why: str) -> None:
         """Answer for a worker that cannot."""
+        code = self._bury(worker)
+        if code == NOT_BEGUN and self._workers:
+            if worker.key is not None and worker.step is not None:
+                self._unstarted.append((worker.key, worker.step))
+        elif worker.key is not None:
+            text = f"{why} (pid {worker.pid}, exit code {code})"
+            _log.warning("%s; its step is done again", text)
+            self._lost.append((worker.key, Answer(failure=Failure(ErrorClass.TRANSIENT, text))))
+
+    def _bury(self, worker: _Running[Key]) -> int | None:
+        """Forget a worker that ended by itself, and see what that means for those to come.
+
+        Returns its exit code, if known.
+
+        Raises:
+            UploaderError: several in a row have not come to work.
+        """
         code = self._drop(worker)
         if code == NOT_BEGUN and self._workers:
             self._be_fewer("a worker process could not begin; see the message above")
-            if worker.key is not None and worker.step is not None:
-                self._unstarted.append((worker.key, worker.step))
-            return
-        if not worker.answered and code not in (None, -signal.SIGKILL):  # of its own doing
+        elif not worker.answered and code not in (None, -signal.SIGKILL):  # of its own doing
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS:
                 msg = (
@@ -225,10 +242,7 @@ class WorkerPool(Generic[Key]):
                     f"answer (exit code {code}); see the messages above"
                 )
                 raise UploaderError(msg)
-        if worker.key is not None:
-            text = f"{why} (pid {worker.pid}, exit code {code})"
-            _log.warning("%s; its step is done again", text)
-            self._lost.append((worker.key, Answer(failure=Failure(ErrorClass.TRANSIENT, text))))
+        return code
 
     def _end(self, worker: _Running[Key]) -> None:
         self._kill(worker)
