@@ -293,6 +293,28 @@ def test_a_full_spool_is_waited_for_and_nothing_is_missed(watched: Watched) -> N
     assert code == 2
 
 
+def test_room_that_is_waited_for_is_made_by_an_agent(watched: Watched) -> None:
+    """Nobody else may ever make any, and `--once` would never come back."""
+    for name in "abc":
+        watched.write(name, "x" * 8)
+    process = watched.start("--once", "--agent", "auto", "--max-bytes", "10")
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, len(said.split())) == (0, 3)
+
+
+def test_what_the_last_look_finds_has_an_agent(watched: Watched) -> None:
+    """Nothing was spooled before it, so that none was started."""
+    process = watched.start("--agent", "auto")
+    assert process.stderr is not None
+    assert "watching" in process.stderr.readline()
+    stop(process)
+    watched.write("a.pt")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 0
+    watched.shell.wait_until((watched.shell.remote / "a.pt").exists)
+
+
 def test_a_file_that_cannot_be_spooled_is_named_and_stops_no_other(watched: Watched) -> None:
     """Exit code 2."""
     watched.write("a\nb")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from uploader import Spool
+from uploader import Spool, SpoolFullError
 from uploader.spool import staging
 from uploader.watch.completeness import Rules, Writers
 from uploader.watch.events import Events
@@ -141,3 +142,30 @@ def test_a_fault_of_the_machine_costs_no_file(
     assert (findings.spooled, list(findings.refused)) == (1, [])
     assert "tried again: " in caplog.text
     assert "file: Input/output error" in caplog.text
+
+
+def test_a_clock_that_is_set_makes_no_file_complete(
+    watcher: Watcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node's clock is often set, by minutes, just after it began to train."""
+    with (tmp_path / "out/file").open("a") as file:
+        file.write("half")
+        file.flush()
+        findings = watcher.once(wait_for_room=False)
+        assert (findings.spooled, findings.unfinished) == (0, ["file"])
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)
+        findings = watcher.once(wait_for_room=False)
+        assert (findings.spooled, findings.unfinished) == (0, ["file"])
+
+
+def test_a_disk_without_room_to_forget_ends_no_watch(
+    watcher: Watcher, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are often removed because it is full; what is gone is forgotten another time."""
+
+    def full(*_: object) -> int:
+        raise SpoolFullError("database or disk is full")
+
+    monkeypatch.setattr(spool.watched, "forget", full)
+    assert watcher.once(wait_for_room=False).spooled == 1

@@ -58,9 +58,10 @@ class Candidate:
     """A file that is not known as it is."""
 
     facts: Facts
-    since: float  #: monotonic seconds at which it was first seen as it is
+    since: float  #: monotonic seconds from which on it is known to be as it is
     due: float  #: monotonic seconds at which to look again
     changes: int = 0  #: times that it was found to be another than before
+    looked_at: bool = False  #: through a descriptor
     is_busy: bool = False  #: it was being written when it was last looked at
     has_failed: bool = False  #: it could not be read, or copied, when that was last tried
 
@@ -133,6 +134,7 @@ class Watcher:
         """Spool what is there and complete now, and return.
 
         What may be complete is waited for, as long as the rules say; what is being written is not.
+        Where room is waited for, an agent is seen to: without one nobody ever makes any.
         """
         self._has_room()
         self.findings.unfinished.clear()
@@ -141,6 +143,8 @@ class Watcher:
             candidate.changes, candidate.is_busy, candidate.has_failed = 0, False, False
         self._scan()
         while not self._stuck(wait_for_room=wait_for_room):
+            if self._room_at:
+                self._see_to_agent(clock.monotonic())
             self._events.wait(min(self._next_due() - clock.monotonic(), RESCAN_BLIND))
             self._look_at_due()
         self._forget()
@@ -164,6 +168,9 @@ class Watcher:
             self._next_forget = now + FORGET_EVERY
             self._forget()
         self._look_at_due()
+        self._see_to_agent(now)
+
+    def _see_to_agent(self, now: float) -> None:
         if now >= self._next_tend:
             self._next_tend = now + TEND_EVERY
             self._may_tend = now + (TEND_EVERY if self._tend() else TEND_SOON)
@@ -304,10 +311,12 @@ class Watcher:
         if changed:
             candidate.facts, candidate.since = facts, now
             candidate.changes += 1
-        still_for, has_writer = now - candidate.since, None
+        has_writer = None
         if self._writers.is_local(found.st_dev, os.path.join(self.tree.root, path)):
-            still_for = max(still_for, unchanged_for(facts))
+            if not candidate.looked_at:  # later the clock may have been set: half a file looks old
+                candidate.since = min(candidate.since, now - unchanged_for(facts))
             has_writer = self._writers.has_any(descriptor)
+        candidate.looked_at, still_for = True, now - candidate.since
         is_written = changed if has_writer is None else has_writer
         candidate.is_busy = is_written or candidate.changes > RESTLESS
         wait = self._rules.wait(facts.size, has_writer=has_writer, still_for=still_for)
@@ -350,6 +359,11 @@ class Watcher:
     # -- helpers ----------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        forgotten = self._intake.spool.watched.forget(os.fsencode(self.tree.root), clock.now())
+        """Forget files that are gone; where the disk has no room even for that, another time."""
+        try:
+            forgotten = self._intake.spool.watched.forget(os.fsencode(self.tree.root), clock.now())
+        except SpoolFullError as error:
+            _log.debug("files that are gone are not forgotten now: %s", error)
+            return
         if forgotten:
             _log.debug("%d files are gone, and forgotten", forgotten)
