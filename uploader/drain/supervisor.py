@@ -335,6 +335,7 @@ class Supervisor:
             at_once=1 if throttle.lowered else schedule.small_at_once(self._deadline.left),
         )
         if not hands:
+            self._candidates.passed_over()
             return
         chosen = [upload for hand in hands for upload in hand]
         self._candidates.started(chosen)
