@@ -74,6 +74,17 @@ def test_an_agent_that_is_told_to_leave_says_what_is_left(shell: Shell) -> None:
     assert shell.json("nodes")["pending"][0]["name"] == "ckpt/ep2.pt"
 
 
+def test_the_last_report_before_a_deadline_says_what_is_left_then(shell: Shell) -> None:
+    """Though no worker is free at the end: all are busy with what does not arrive any more."""
+    reported(shell)
+    for number in range(6):
+        shell.put(f"ep{number}", b"x" * (4 << 20))
+    cut = shell.run("drain", "--timeout", "6s", "--max-bandwidth", "2MiB", "--workers", 1)
+    assert cut.returncode == 4
+    told = shell.json("nodes")["counts"]
+    assert told["done"] >= shell.json("status")["counts"]["done"] - 1
+
+
 def test_without_the_option_nothing_is_added_to_the_destination(shell: Shell) -> None:
     """Nobody finds objects in his bucket that he has not asked for."""
     shell.put("one")
@@ -142,6 +153,18 @@ class TestWhen:
         report.answered(Answer())
         shell.put("and more")
         assert report.next_step(last=True)
+
+    def test_before_a_deadline_changes_are_told_soon(
+        self, report: NodeReport, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In its last seconds, and not before them."""
+        assert report.next_step(left=60)
+        report.answered(Answer())
+        shell.put("more")
+        later = time.monotonic() + node_report.EVERY_SOON
+        monkeypatch.setattr("uploader.clock.monotonic", lambda: later)
+        assert report.next_step(left=60) is None
+        assert report.next_step(left=node_report.SOON / 2)
 
     def test_a_last_report_is_given_up_after_some_tries(self, report: NodeReport) -> None:
         """It must not keep a drain from ending."""
