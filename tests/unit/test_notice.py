@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from uploader.drain.notice import Source, read_notice
+from uploader.drain.notice import NoticeWatch, Source, read_notice
 from uploader.drain.notice_source import File
+from uploader.drain.terms import Deadline
 
 SINCE = 1_800_000_000.0  #: 2027-01-15T08:00:00Z
 AWS = Source("aws", "")
@@ -34,11 +35,16 @@ FILE = Source("file", "/run/preempted")
         (FILE, "inf", 30),
         (FILE, "1e300", 30),
         (FILE, "9" * 5000, 30),
+        (FILE, "9999-12-31T23:59:59-14:00", 30),  # in UTC, of no year that can be shown
+        (FILE, "0001-01-01T00:00:00+14:00", 30),
+        (AWS, '{"action": "stop", "time": "9999-12-31T23:59:59-01:00"}', 120),
     ],
 )
 def test_a_notice_says_when(source: Source, said: str, seconds: float) -> None:
     """Or the shortest time that its source gives; whatever is said, it is a notice."""
-    assert read_notice(source, said, SINCE).at == SINCE + seconds
+    notice = read_notice(source, said, SINCE)
+    assert notice.at == SINCE + seconds
+    NoticeWatch(source, Deadline())._take(notice)  # it can be told
 
 
 def test_a_notice_that_is_not_understood_is_shown() -> None:
