@@ -13,6 +13,7 @@ import pytest
 
 from uploader import Spool, SpoolFullError
 from uploader.spool import staging
+from uploader.watch import watcher as watcher_module
 from uploader.watch.completeness import Rules, Writers
 from uploader.watch.events import Events
 from uploader.watch.intake import Intake
@@ -169,3 +170,25 @@ def test_a_disk_without_room_to_forget_ends_no_watch(
 
     monkeypatch.setattr(spool.watched, "forget", full)
     assert watcher.once(wait_for_room=False).spooled == 1
+
+
+def test_an_agent_is_seen_to_while_many_files_are_taken(
+    watcher: Watcher, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look at a directory may take an hour; what is spooled is uploaded meanwhile."""
+    for number in range(9):
+        (tmp_path / f"out/{number}").write_text("x")
+    monkeypatch.setattr(watcher_module, "SLICE", 0.0)
+    monkeypatch.setattr(watcher_module, "TEND_SOON", 0.0)
+    monkeypatch.setattr(watcher_module, "unchanged_for", lambda _facts: 3600.0)
+    spooled: list[int] = []
+
+    def tend() -> bool:
+        spooled.append(len(spool.uploads()))
+        if spooled[-1] == 10:
+            watcher.leave()
+        return False
+
+    watcher._tend = tend
+    assert watcher.run().spooled == 10
+    assert spooled[:3] == [1, 2, 3]

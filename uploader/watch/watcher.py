@@ -45,6 +45,7 @@ ROOM_PAUSE = 0.5  #: seconds between tries while the spool is full
 REMIND = 60.0  #: seconds between log lines about that
 BATCH = 500  #: files asked about at a time
 RETRY = 5.0  #: seconds until what failed is tried again
+SLICE = 1.0  #: seconds of taking files, until all else has its turn: an agent, what was told
 RESTLESS = 10  #: changes after which `once` takes a file for one that is being written
 
 #: what opening a file answers that is not there any more, or behind a symlink that took its place
@@ -263,13 +264,16 @@ class Watcher:
     # -- taking -----------------------------------------------------------------------------------
 
     def _look_at_due(self) -> None:
-        """Look at the candidates whose time has come; of those, the oldest first."""
+        """Look at the candidates whose time has come, for a while; of those, the oldest first."""
         now = clock.monotonic()
+        until = now + SLICE
         while self._queue and self._queue[0][0] <= now and now >= self._room_at:
             due, _, path = heapq.heappop(self._queue)
             candidate = self._candidates.get(path)
             if candidate is not None and candidate.due == due:
                 self._look_at(path, candidate)
+                if clock.monotonic() >= until:
+                    return
 
     def _look_at(self, path: str, candidate: Candidate) -> None:
         try:
