@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import Shell
+from tests.place import Place
+from uploader import Spool
 from uploader.drain import node_report
 from uploader.drain.node_report import FOLDER, NodeReport
 from uploader.drain.steps import Answer, Failure
 from uploader.errors import ErrorClass
+from uploader.readback import nodes as readback
 
 UPLOADS_FAIL = "only=head,transient=1"  #: at a file system, each upload asks; a report does not
 REPORTS_FAIL = "only=put,refuse=.uploader-nodes/*"
@@ -109,6 +112,26 @@ def test_what_is_no_report_is_left_out(shell: Shell) -> None:
     for number, text in enumerate(("", "[]", "{}", "[" * 100_000, '{"at": "x"}', "\x00")):
         (shell.remote / FOLDER / f"{number}.json").write_text(text)
     assert len(shell.run("nodes").stdout.splitlines()) == 1
+
+
+def test_the_longest_report_is_read(tmp_path: Path) -> None:
+    """One that is left out for its length would say that its node holds nothing."""
+    few = 10
+    longest = "/".join(["é" * 100] * 5)  # in JSON three times as long as its bytes
+    place = Place(tmp_path)
+    Spool(place.spool.path, options={"node_report": "true"}, producer=False).close()
+    for state in ("dead", "ready"):
+        for number in range(few):
+            upload_id = place.link(f"{longest}/{number}", f"{longest}-{state}/{number}")
+            if state == "dead":
+                place.die(upload_id, ErrorClass.PERMANENT, "é" * 9999)
+    step = NodeReport(place.spool).next_step()
+    assert step
+    assert step.size * node_report.NAMED / few < readback.MOST
+    place.store.prepare(first=True)
+    step.perform(place.store)
+    assert [(one.pending, one.dead) for one in readback.nodes_of(place.store)] == [(few, few)]
+    place.spool.close()
 
 
 def test_text_of_a_report_cannot_hurt_a_terminal(shell: Shell) -> None:

@@ -37,6 +37,7 @@ EVERY = 30.0  #: seconds between two reports; what is younger than that may be m
 SOON = 5.0  #: seconds before a deadline from which on there is one every
 EVERY_SOON = 1.0  #: seconds
 NAMED = 1000  #: uploads that a report names; the rest is counted
+WORDS = 300  #: characters of an error that a report has: all of it must be read, and stay small
 TRIES = (
     3  #: of one report, whose failure must not keep a drain from ending, or an agent from leaving
 )
@@ -127,7 +128,10 @@ class NodeReport:
                 {"id": one.id, "name": one.name, "target": one.target, "size": one.size}
                 for one in select(newest, live)
             ],
-            "dead": [{"id": one.id, "name": one.name, "error": one.error} for one in select(dead)],
+            "dead": [
+                {"id": one.id, "name": one.name, "error": (one.error or "")[:WORDS]}
+                for one in select(dead)
+            ],
         }
 
 
