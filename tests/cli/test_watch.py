@@ -203,6 +203,21 @@ def test_with_overwrite_a_change_is_a_new_version(watched: Watched) -> None:
         assert spool.uploads()[-1].state is State.READY
 
 
+def test_a_run_in_the_directory_of_the_one_before_has_artifacts_of_its_own(
+    watched: Watched,
+) -> None:
+    """What it wrote anew, though it may be the same as before; nothing is replaced by that."""
+    of_run = ("--name", "{run_name}/{path}")
+    for name in ("changed", "same", "untouched"):
+        watched.write(name)
+    assert watched.once(*of_run, "--run", "r1").returncode == 0
+    watched.write("changed", "of r2")
+    watched.write("same")
+    done = watched.once(*of_run, "--run", "r2")
+    assert done.returncode == 0, done.stderr
+    watched.until("r1/changed", "r1/same", "r1/untouched", "r2/changed", "r2/same")
+
+
 def test_only_what_is_meant_is_spooled(watched: Watched) -> None:
     """No hidden, temporary or excluded file; no symlink, and nothing that one leads to."""
     outside = watched.shell.file("secret", "outside/secret.pt")
