@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,30 @@ def test_an_agent_is_seen_to_while_many_files_are_taken(
     watcher._tend = tend
     assert watcher.run().spooled == 10
     assert spooled[:3] == [1, 2, 3]
+
+
+def kernel_watches() -> int:
+    """Return of how many directories the kernel tells this process."""
+    told = []
+    for descriptor in os.listdir("/proc/self/fdinfo"):
+        with suppress(FileNotFoundError):  # that of the listing itself
+            told.append(Path(f"/proc/self/fdinfo/{descriptor}").read_text())
+    return "".join(told).count("inotify wd:")
+
+
+def test_directories_that_are_moved_away_do_not_add_up(
+    watcher: Watcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel goes on to tell of them: for weeks, until there is no room for new ones."""
+    before = kernel_watches()
+    monkeypatch.setattr(watcher_module, "RENEW_EVERY", 0.0)
+    assert watcher._follow()
+    (tmp_path / "out/checkpoint").mkdir()
+    events, told = watcher._events, set()
+    while str(tmp_path / "out/checkpoint") not in told:
+        told |= Events.wait(events, 30)
+    (tmp_path / "out/checkpoint").rename(tmp_path / "archived")
+    assert kernel_watches() == before + 2
+    assert watcher._follow(), "and looked through, for what was not told meanwhile"
+    assert kernel_watches() == before + 1
+    events.end()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RESCAN = 30.0  #: seconds between scans where events are told
 RESCAN_BLIND = 2.0  #: seconds between scans where they are not
 FOLLOW_EVERY = 1.0  #: seconds between looks whether the directory is still the same one
+RENEW_EVERY = 3600.0  #: seconds after which the kernel is asked anew to tell what happens
 SCAN_SHARE = 10  #: times as long as a scan took, until the next one: a tenth of a core at most
 FORGET_EVERY = 3600.0  #: seconds between looks for files that are gone
 TEND_EVERY = 10.0  #: seconds between looks whether an agent is needed, after one was started too
@@ -107,6 +108,7 @@ class Watcher:
         self._queue: list[tuple[float, int, str]] = []  #: due, mtime, path: a heap
         self._watched: tuple[int, int] | None = None  #: the directory that events are told of
         self._missing = self._told = False
+        self._renew_at = 0.0  #: monotonic seconds
         self._next_follow = self._next_scan = self._next_tend = self._next_forget = 0.0
         self._may_tend = 0.0  #: monotonic seconds until which no agent is started
         self._reminded = 0.0  #: monotonic seconds until which it is not said again that it is full
@@ -193,17 +195,22 @@ class Watcher:
     # -- finding ----------------------------------------------------------------------------------
 
     def _follow(self) -> bool:
-        """Be told of the directory that is there now; tell whether it is another than before."""
-        self._next_follow = clock.monotonic() + FOLLOW_EVERY
+        """Be told of the directory that is there now; tell whether that was begun just now.
+
+        It is begun anew now and then: of a directory that was moved elsewhere the kernel goes on to
+        tell, so that they would add up; and where there was a limit, there may be room by now.
+        """
+        now = clock.monotonic()
+        self._next_follow = now + FOLLOW_EVERY
         before, identity = self._watched, self.tree.identity()
         if identity is None and not self._missing:
             _log.warning("waiting for it to be there: %s", self.tree.root)
         self._watched, self._missing = identity, identity is None
         if identity is None:
             self._events.end()
-        elif identity != before or (self._told and not self._events.flow):
+        elif identity != before or (self._told and not self._events.flow) or now >= self._renew_at:
             self._events.begin(self.tree.root)
-            self._told = self._events.flow
+            self._told, self._renew_at = self._events.flow, now + RENEW_EVERY
             return True
         return False
 
