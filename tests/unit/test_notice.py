@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.servers.metadata import metadata_running
 from uploader.drain.notice import NoticeWatch, Source, read_notice
-from uploader.drain.notice_source import File
+from uploader.drain.notice_source import File, Gcp
 from uploader.drain.terms import Deadline
 
 SINCE = 1_800_000_000.0  #: 2027-01-15T08:00:00Z
@@ -85,3 +86,15 @@ def test_an_empty_file_is_looked_at_twice(tmp_path: pytest.TempPathFactory) -> N
     with open(path, "w"):
         assert source.ask() is None
     assert source.ask() == ""
+
+
+def test_a_service_that_does_not_wait_is_not_asked_without_end() -> None:
+    """A proxy in front of Compute Engine's may answer at once; nobody's core is burnt by that."""
+    with metadata_running() as service:
+        service.waits = False
+        source = Gcp(f"http://{service.host}")
+        assert source.ask() is None
+        assert source.ask() is None
+        assert source.pause > 1
+        service.preempt()
+        assert source.ask() == "TRUE"
