@@ -121,6 +121,23 @@ def test_a_file_that_changes_under_the_copy_is_spooled_as_it_is_in_the_end(
     assert watcher.once(wait_for_room=False).spooled == 1  # none again
 
 
+def test_a_file_whose_size_is_not_what_can_be_read_holds_up_no_end(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is on some file systems; each copy finds that it changed, and no look does."""
+    copy = staging._copy
+
+    def longer(source: staging.Source, descriptor: int) -> object:
+        copied = copy(source, descriptor)
+        os.write(descriptor, b"more")
+        return copied
+
+    monkeypatch.setattr(staging, "_copy", longer)
+    monkeypatch.setattr(staging, "_cloned", lambda *_: False)
+    findings = watcher.once(wait_for_room=False)
+    assert (findings.spooled, findings.unfinished) == (0, ["file"])
+
+
 def test_a_fault_of_the_machine_costs_no_file(
     watcher: Watcher,
     spool: Spool,

@@ -343,8 +343,10 @@ class Watcher:
         self._has_room()
         candidate.has_failed = False
         if outcome is Outcome.CHANGING:
-            candidate.since = now
-            self._schedule(path, candidate, now + QUIET)
+            candidate.since, candidate.changes = now, candidate.changes + 1
+            # one whose size is never what can be read of it is not copied ten times a second
+            candidate.is_busy = candidate.changes > RESTLESS
+            self._schedule(path, candidate, now + (RETRY if candidate.is_busy else QUIET))
             return
         del self._candidates[path]
         if outcome is Outcome.SPOOLED:
