@@ -43,4 +43,21 @@ def test_what_may_not_start_hides_nothing_behind_it(window: Candidates, place: P
     assert window.look()
     assert names(window)[:2] == ["large0", "large1"], "the order is that of the log calls"
     assert names(window)[-1] == "small"
-    assert not window.look(), "once is enough until they are passed over again"
+    window.started(list(window)[-1:])
+    place.put("next", "x")
+    assert window.look(), "also while no worker is free"
+    assert names(window)[-1] == "next"
+
+
+def test_what_is_passed_over_is_not_looked_past_without_end(
+    window: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then, and at once only behind what could be started."""
+    monkeypatch.setattr(candidates, "HELD", 3600.0)
+    window.passed_over()
+    assert window.look()
+    window.passed_over()
+    assert not window.look()
+    window.started(list(window)[:1])
+    window.passed_over()
+    assert window.look()

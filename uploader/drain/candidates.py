@@ -35,7 +35,8 @@ class Candidates:
         self._uploads: dict[int, Upload] = {}
         self._sent: dict[int, int] = {}  #: bytes that the store has, of those begun
         self._stale_at = 0.0  #: monotonic seconds
-        self._is_held = False  #: whether none of them may start beside what is under way
+        self._is_held = False  #: whether what is left may not start beside what is under way
+        self._any_started = False  #: since the last look
         self.stale = False  #: whether, before a deadline, a look must come before the next start
 
     def __iter__(self) -> Iterator[Upload]:
@@ -53,6 +54,7 @@ class Candidates:
                 return False
             self._look_at_newest()
             return True
+        self._is_held = self._is_held and bool(self._uploads)
         if self._uploads and not (self._is_held and clock.monotonic() >= self._stale_at):
             return False
         now = clock.now()
@@ -62,12 +64,18 @@ class Candidates:
             behind = self._ledger.uploads([seq for seq in seqs if seq not in found])
             found |= {upload.seq: upload for upload in behind}
         self._uploads = dict(sorted(found.items()))
-        self._is_held, self._stale_at = False, clock.monotonic() + HELD
+        self._any_started, self._stale_at = False, clock.monotonic() + HELD
         return True
 
     def passed_over(self) -> None:
-        """Take note that none may start beside what is under way, though there is a free worker."""
+        """Take note that none may start beside what is under way, though there is a free worker.
+
+        From now on what comes is looked for while the workers are busy: when one is free again, it
+        would be taken by the next part.
+        """
         self._is_held = True
+        if self._any_started:  # others like them may be there
+            self._stale_at = 0.0
 
     def sent(self, upload: Upload) -> int:
         """Return how many bytes of one the store has."""
@@ -75,6 +83,7 @@ class Candidates:
 
     def started(self, uploads: Iterable[Upload]) -> None:
         """Forget those that are started now."""
+        self._any_started = True
         for upload in uploads:
             self._uploads.pop(upload.seq, None)
 
