@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from destination import artifact_name as names
@@ -13,6 +14,7 @@ from destination.closing import has_left, tell_what_is_left, wait_until_sent
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Callable
 
     from destination.agent_keeper import AgentKeeper
     from destination.failure_report import FailureReport
@@ -33,9 +35,19 @@ class SpoolSession:
         self, spool: Spool, run: str, failures: FailureReport, agent: AgentKeeper | None
     ) -> None:
         self._spool = spool
-        self.run = run
+        self._runs = [run]  #: the names that it had, the last one now
         self._failures = failures
         self._agent = agent
+
+    @property
+    def run(self) -> str:
+        """The run's name; what was logged before it was known is waited for like the rest."""
+        return self._runs[-1]
+
+    @run.setter
+    def run(self, name: str) -> None:
+        if name != self.run:
+            self._runs.append(name)
 
     def begin(self) -> None:
         """Tell of what is dead already, and start an agent where none runs."""
@@ -70,18 +82,25 @@ class SpoolSession:
         """
         if self._agent and self._spool.pending(limit=1):
             self._agent.start()
-        wait_until_sent(self._spool, self.run, _rank(), timeout, self._see_to_agent)
+        self._wait(timeout, self._see_to_agent)
         self._failures.check(self._spool, self.run, _rank())
-        return not has_left(self._spool, self.run, _rank())
+        return not any(has_left(self._spool, run, _rank()) for run in self._runs)
 
     def close(self, timeout: float | None) -> None:
         """Wait for at most `timeout` seconds, say what is left, and let the spool go."""
         try:
             if timeout:
-                wait_until_sent(self._spool, self.run, _rank(), timeout, self._look_after_agent)
-            tell_what_is_left(self._spool, self.run, _rank())
+                self._wait(timeout, self._look_after_agent)
+            for run in self._runs:
+                tell_what_is_left(self._spool, run, _rank())
         finally:
             self._spool.close()
+
+    def _wait(self, timeout: float, between: Callable[[], None]) -> None:
+        until = time.monotonic() + timeout
+        for run in self._runs:
+            left = max(0.0, until - time.monotonic())
+            wait_until_sent(self._spool, run, _rank(), left, between)
 
     def _look_after_agent(self) -> None:
         if self._agent:

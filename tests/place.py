@@ -49,9 +49,9 @@ class Place:
         for unneeded in self.spool.ledger.finish(upload, receipt):
             staging.discard(self.spool.layout, unneeded)
 
-    def die(self, upload_id: str, error_class: ErrorClass) -> None:
+    def die(self, upload_id: str, error_class: ErrorClass, error: str = "said the store") -> None:
         """Make an upload a dead letter."""
-        self.spool.ledger.fail(self._start(upload_id), error_class, "said the store")
+        self.spool.ledger.fail(self._start(upload_id), error_class, error)
 
     def stranger(self, name: str, content: bytes) -> None:
         """Put an object as another node would."""

@@ -8,10 +8,13 @@
   logged by that process: another one could catch it half written.
 - A checkpoint that all ranks write in shards (DeepSpeed, FSDP) is not covered: the hook does not
   tell when the other ranks are done.
+- Nor is one that is written elsewhere, as a hyperparameter search does, below `run-<trial>`: the
+  hook does not tell where. That nothing was logged is a warning.
 """
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +56,12 @@ class UploadCheckpoints(TrainerCallback):  # type: ignore[misc] # the framework 
     def on_save(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
         """Log the folder that was just written; a file of the same name is replaced."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if args.should_save and not folder.is_dir():
+            message = (
+                f"nothing of this checkpoint is uploaded: there is no folder {folder}; where it is "
+                "written elsewhere, log its files with log_file_artifact"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         for path in _own_files(folder, args):
             name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
             self._destination.log_file_artifact(

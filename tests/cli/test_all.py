@@ -108,6 +108,25 @@ def test_a_signal_is_handed_on_to_each_once(node: Node) -> None:
     assert not any(agent_owner(node.spools / name) for name in names)
 
 
+def test_one_that_takes_no_signals_yet_counts_as_interrupted(node: Node) -> None:
+    """It is ended by the signal itself, while it loads; an internal error it is not."""
+    node.put("a", "one")
+    node.shell.file(
+        "import pathlib, signal, sys\n"
+        "if '--all' not in sys.orig_argv and 'drain' in sys.orig_argv:\n"
+        "    pathlib.Path(__file__).with_name('loading').touch()\n"
+        "    signal.pause()\n",
+        "slow/sitecustomize.py",
+    )
+    way = os.pathsep.join([str(node.shell.folder / "slow"), os.environ.get("PYTHONPATH", "")])
+    process = node.shell.start("drain", "--all", "--spool", node.spools, PYTHONPATH=way)
+    node.shell.wait_until((node.shell.folder / "slow/loading").exists)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f" 130  {node.spools}/a: interrupted before it began\n" in said
+
+
 def test_options_hold_for_each_that_can_have_them(node: Node) -> None:
     """A flag for buckets does not stop the drain to a directory; one that fits is heard there."""
     node.put("a", "one")

@@ -90,6 +90,18 @@ def test_what_is_logged_before_the_deadline_goes_before_what_waits(shell: Shell)
     assert done(ended(agent))[1] == "last"
 
 
+def test_what_is_small_does_not_wait_for_large_files_that_wait(shell: Shell) -> None:
+    """Neither a file that is logged meanwhile, nor its symlink: two large ones go at a time."""
+    large = [f"large{number}" for number in range(10)]
+    put_large(shell, *large, size=4 * MIB)
+    process = begin_slowly(shell, "drain", "-v")
+    shell.put("small", "x")
+    shell.link("small", "latest")
+    order = done(ended(process))
+    assert sorted(order) == sorted([*large, "small", "latest"])
+    assert order.index("latest") < order.index("large6"), "not when the last two are begun"
+
+
 def test_sigterm_has_what_is_under_way_finished(shell: Shell) -> None:
     """Two files of three are, in ten seconds, to their last request; the third is not begun.
 

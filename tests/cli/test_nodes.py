@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import Shell
+from tests.place import Place
+from uploader import Spool
 from uploader.drain import node_report
 from uploader.drain.node_report import FOLDER, NodeReport
 from uploader.drain.steps import Answer, Failure
 from uploader.errors import ErrorClass
+from uploader.readback import nodes as readback
 
 UPLOADS_FAIL = "only=head,transient=1"  #: at a file system, each upload asks; a report does not
 REPORTS_FAIL = "only=put,refuse=.uploader-nodes/*"
@@ -83,6 +86,17 @@ def test_an_agent_that_is_told_to_leave_says_what_is_left(shell: Shell) -> None:
     assert shell.json("nodes")["pending"][0]["name"] == "ckpt/ep2.pt"
 
 
+def test_the_last_report_before_a_deadline_says_what_is_left_then(shell: Shell) -> None:
+    """Though no worker is free at the end: all are busy with what does not arrive any more."""
+    reported(shell)
+    for number in range(6):
+        shell.put(f"ep{number}", b"x" * (4 << 20))
+    cut = shell.run("drain", "--timeout", "6s", "--max-bandwidth", "2MiB", "--workers", 1)
+    assert cut.returncode == 4
+    told = shell.json("nodes")["counts"]
+    assert told["done"] >= shell.json("status")["counts"]["done"] - 1
+
+
 def test_without_the_option_nothing_is_added_to_the_destination(shell: Shell) -> None:
     """Nobody finds objects in his bucket that he has not asked for."""
     shell.put("one")
@@ -107,6 +121,26 @@ def test_what_is_no_report_is_left_out(shell: Shell) -> None:
     for number, text in enumerate(("", "[]", "{}", "[" * 100_000, '{"at": "x"}', "\x00")):
         (shell.remote / FOLDER / f"{number}.json").write_text(text)
     assert len(shell.run("nodes").stdout.splitlines()) == 1
+
+
+def test_the_longest_report_is_read(tmp_path: Path) -> None:
+    """One that is left out for its length would say that its node holds nothing."""
+    few = 10
+    longest = "/".join(["é" * 100] * 5)  # in JSON three times as long as its bytes
+    place = Place(tmp_path)
+    Spool(place.spool.path, options={"node_report": "true"}, producer=False).close()
+    for state in ("dead", "ready"):
+        for number in range(few):
+            upload_id = place.link(f"{longest}/{number}", f"{longest}-{state}/{number}")
+            if state == "dead":
+                place.die(upload_id, ErrorClass.PERMANENT, "é" * 9999)
+    step = NodeReport(place.spool).next_step()
+    assert step
+    assert step.size * node_report.NAMED / few < readback.MOST
+    place.store.prepare(first=True)
+    step.perform(place.store)
+    assert [(one.pending, one.dead) for one in readback.nodes_of(place.store)] == [(few, few)]
+    place.spool.close()
 
 
 def test_text_of_a_report_cannot_hurt_a_terminal(shell: Shell) -> None:
@@ -151,6 +185,18 @@ class TestWhen:
         report.answered(Answer())
         shell.put("and more")
         assert report.next_step(last=True)
+
+    def test_before_a_deadline_changes_are_told_soon(
+        self, report: NodeReport, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In its last seconds, and not before them."""
+        assert report.next_step(left=60)
+        report.answered(Answer())
+        shell.put("more")
+        later = time.monotonic() + node_report.EVERY_SOON
+        monkeypatch.setattr("uploader.clock.monotonic", lambda: later)
+        assert report.next_step(left=60) is None
+        assert report.next_step(left=node_report.SOON / 2)
 
     def test_a_last_report_is_given_up_after_some_tries(self, report: NodeReport) -> None:
         """It must not keep a drain from ending."""

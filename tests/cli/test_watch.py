@@ -203,6 +203,21 @@ def test_with_overwrite_a_change_is_a_new_version(watched: Watched) -> None:
         assert spool.uploads()[-1].state is State.READY
 
 
+def test_a_run_in_the_directory_of_the_one_before_has_artifacts_of_its_own(
+    watched: Watched,
+) -> None:
+    """What it wrote anew, though it may be the same as before; nothing is replaced by that."""
+    of_run = ("--name", "{run_name}/{path}")
+    for name in ("changed", "same", "untouched"):
+        watched.write(name)
+    assert watched.once(*of_run, "--run", "r1").returncode == 0
+    watched.write("changed", "of r2")
+    watched.write("same")
+    done = watched.once(*of_run, "--run", "r2")
+    assert done.returncode == 0, done.stderr
+    watched.until("r1/changed", "r1/same", "r1/untouched", "r2/changed", "r2/same")
+
+
 def test_only_what_is_meant_is_spooled(watched: Watched) -> None:
     """No hidden, temporary or excluded file; no symlink, and nothing that one leads to."""
     outside = watched.shell.file("secret", "outside/secret.pt")
@@ -291,6 +306,28 @@ def test_a_full_spool_is_waited_for_and_nothing_is_missed(watched: Watched) -> N
     assert "waiting for room in the spool" in said
     assert "the spool's limit is 10 in all: raise max_bytes" in said
     assert code == 2
+
+
+def test_room_that_is_waited_for_is_made_by_an_agent(watched: Watched) -> None:
+    """Nobody else may ever make any, and `--once` would never come back."""
+    for name in "abc":
+        watched.write(name, "x" * 8)
+    process = watched.start("--once", "--agent", "auto", "--max-bytes", "10")
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, len(said.split())) == (0, 3)
+
+
+def test_what_the_last_look_finds_has_an_agent(watched: Watched) -> None:
+    """Nothing was spooled before it, so that none was started."""
+    process = watched.start("--agent", "auto")
+    assert process.stderr is not None
+    assert "watching" in process.stderr.readline()
+    stop(process)
+    watched.write("a.pt")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 0
+    watched.shell.wait_until((watched.shell.remote / "a.pt").exists)
 
 
 def test_a_file_that_cannot_be_spooled_is_named_and_stops_no_other(watched: Watched) -> None:

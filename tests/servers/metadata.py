@@ -33,6 +33,7 @@ class Metadata:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []  #: method, path and the answer's status
         self.tokens: set[str] = set()
+        self.waits = True  #: for a change, where it is asked to; not so a proxy in front of it
         self._aws: str | None = None
         self._gcp = "FALSE"
         self._changed = threading.Condition()
@@ -104,7 +105,7 @@ class Metadata:
             return 403, ""
         if path != "/computeMetadata/v1/instance/preempted":
             return 404, ""
-        if query.get("wait_for_change") == ["true"]:
+        if query.get("wait_for_change") == ["true"] and self.waits:
             limit = float(query.get("timeout_sec", ["60"])[0])
             with self._changed:
                 self._changed.wait_for(lambda: [self.etag()] != query.get("last_etag"), limit)

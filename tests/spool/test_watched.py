@@ -147,6 +147,23 @@ def test_a_directory_that_is_not_mounted_makes_nobody_forget(place: Place, tmp_p
     assert knows(place, path) == "m"
 
 
+def test_two_watches_of_one_spool_do_not_forget_for_each_other(
+    place: Place, tmp_path: Path
+) -> None:
+    """What one of them missed in the other's directory may only be what is not mounted."""
+    watched, other = tmp_path / "watched", tmp_path / "other"
+    for directory in (watched, other):
+        directory.mkdir()
+        (directory / "file").touch()
+    take(place, watched / "file", "m")
+    (watched / "file").unlink()
+    place.spool.watched.forget(os.fsencode(other), 1000)
+    assert place.spool.watched.forget(os.fsencode(watched), 2000 + KEEP_GONE) == 0
+    assert knows(place, watched / "file") == "m"
+    (watched / "another").touch()
+    assert place.spool.watched.forget(os.fsencode(watched), 2000 + KEEP_GONE) == 1
+
+
 def test_a_directory_that_nobody_watches_is_remembered_for_longer(
     place: Place, tmp_path: Path
 ) -> None:

@@ -53,6 +53,17 @@ def test_flush_is_about_this_run_and_rank(train: Train, monkeypatch: pytest.Monk
     assert training.destination.flush(0)
 
 
+def test_flush_waits_for_what_was_logged_before_the_run_had_a_name(train: Train) -> None:
+    """A logger may be used before INIT, which is when the name is learned."""
+    training = train(run_name=None)
+    training.log("early", "x")
+    training.state.run_name = "named"
+    training.event(Event.INIT)
+    assert training.destination.flush(0) is False
+    assert training.drain() == 0
+    assert training.destination.flush(0) is True
+
+
 def test_flush_says_that_an_upload_failed(train: Train) -> None:
     """False each time, since it has not arrived; a warning once."""
     training = train()

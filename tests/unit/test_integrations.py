@@ -333,6 +333,21 @@ def test_transformers_logs_the_folder_that_was_saved(
     ]
 
 
+def test_transformers_says_that_a_checkpoint_is_not_where_it_looks(
+    transformers: ModuleType, tmp_path: pathlib.Path
+) -> None:
+    """A hyperparameter search writes elsewhere; no checkpoint is passed over without a word."""
+    recorder = _Recorder()
+    callback = transformers.UploadCheckpoints(recorder)
+    checkpoint_folder(tmp_path / "run-1", 20)
+    args = SimpleNamespace(output_dir=str(tmp_path), should_save=True, process_index=0)
+    with pytest.warns(RuntimeWarning, match="there is no folder .*checkpoint-20"):
+        callback.on_save(args, SimpleNamespace(global_step=20), None, model=None)
+    args.should_save = False
+    callback.on_save(args, SimpleNamespace(global_step=20), None, model=None)
+    assert recorder.calls == []
+
+
 @pytest.mark.parametrize(
     ("given", "of_args", "expected"),
     [("mine", "theirs", "mine"), (None, "theirs", "theirs"), (None, None, "output")],

@@ -14,7 +14,7 @@ from tests.place import Place
 from tests.uploads import make_upload
 from uploader import Spool
 from uploader.drain.observer import AttemptEnd, Load
-from uploader.drain.steps import Answer, Failure, Prepare, PutPart
+from uploader.drain.steps import Answer, Failure, Prepare, PutPart, TakeChecksum
 from uploader.errors import ErrorClass
 from uploader.model import Part
 from uploader.observe.metrics import LOOK, OPENMETRICS, Metrics, printable, step_name
@@ -80,6 +80,7 @@ def test_steps_and_attempts_are_counted(empty: Spool, time: Clock) -> None:
     throttled = Failure(ErrorClass.THROTTLED, "slow down")
     metrics.step_ended(STEP, Answer(failure=throttled, seconds=4))
     metrics.step_ended(STEP, Answer(failure=Failure(ErrorClass.TRANSIENT, "the worker died")))
+    metrics.step_ended(TakeChecksum("blob", 1000), Answer(seconds=0.1))  # a clone: nothing is sent
     upload = make_upload(enqueued_at=100.0)
     metrics.attempt_ended(AttemptEnd(upload, State.READY, ErrorClass.THROTTLED, 101.0))
     metrics.attempt_ended(AttemptEnd(upload, State.DONE, None, 102.0))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from uploader.drain.notice import Source, read_notice
-from uploader.drain.notice_source import File
+from tests.servers.metadata import metadata_running
+from uploader.drain.notice import NoticeWatch, Source, read_notice
+from uploader.drain.notice_source import File, Gcp
+from uploader.drain.terms import Deadline
 
 SINCE = 1_800_000_000.0  #: 2027-01-15T08:00:00Z
 AWS = Source("aws", "")
@@ -34,11 +36,16 @@ FILE = Source("file", "/run/preempted")
         (FILE, "inf", 30),
         (FILE, "1e300", 30),
         (FILE, "9" * 5000, 30),
+        (FILE, "9999-12-31T23:59:59-14:00", 30),  # in UTC, of no year that can be shown
+        (FILE, "0001-01-01T00:00:00+14:00", 30),
+        (AWS, '{"action": "stop", "time": "9999-12-31T23:59:59-01:00"}', 120),
     ],
 )
 def test_a_notice_says_when(source: Source, said: str, seconds: float) -> None:
     """Or the shortest time that its source gives; whatever is said, it is a notice."""
-    assert read_notice(source, said, SINCE).at == SINCE + seconds
+    notice = read_notice(source, said, SINCE)
+    assert notice.at == SINCE + seconds
+    NoticeWatch(source, Deadline())._take(notice)  # it can be told
 
 
 def test_a_notice_that_is_not_understood_is_shown() -> None:
@@ -79,3 +86,15 @@ def test_an_empty_file_is_looked_at_twice(tmp_path: pytest.TempPathFactory) -> N
     with open(path, "w"):
         assert source.ask() is None
     assert source.ask() == ""
+
+
+def test_a_service_that_does_not_wait_is_not_asked_without_end() -> None:
+    """A proxy in front of Compute Engine's may answer at once; nobody's core is burnt by that."""
+    with metadata_running() as service:
+        service.waits = False
+        source = Gcp(f"http://{service.host}")
+        assert source.ask() is None
+        assert source.ask() is None
+        assert source.pause > 1
+        service.preempt()
+        assert source.ask() == "TRUE"

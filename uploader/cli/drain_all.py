@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -162,7 +163,10 @@ class _Node:
         drain.open_pipes -= 1
         if not drain.open_pipes:
             self.running.remove(drain)
-            self._end(drain.spool, drain.process.wait(), drain.last_line, drain.said)
+            code, last_line = drain.process.wait(), drain.last_line
+            if code == -signal.SIGTERM and self.handed_on:  # before it took signals: nothing begun
+                code, last_line = int(ExitCode.INTERRUPTED), "interrupted before it began"
+            self._end(drain.spool, code, last_line, drain.said)
 
     def _end(self, spool: Path, code: int, last_line: str, said: bytes = b"") -> None:
         try:

@@ -141,14 +141,14 @@ def watch(
         watcher = _watcher(spool, directory, **how)
         if once:
             findings = watcher.once(wait_for_room=when_full == "block")
-            if how["agent"] == "auto":
-                _see_to_agent(spool, how["workers"])
         else:
             asked: list[int] = []
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, partial(_leave, watcher, asked))
             _log.info("watching %s for %s", directory, spool.path)
             findings = watcher.run()
+        if how["agent"] == "auto":  # for what the last look found
+            _see_to_agent(spool, how["workers"])
         return _ended(findings, watcher.tree)
 
 

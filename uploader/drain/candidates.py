@@ -1,6 +1,8 @@
 """Keep a bounded window of the uploads that may start now.
 
-Normally it is from the old end of the backlog, and looked up when the last of it has gone. Before a
+Normally it is from the old end of the backlog, and looked up when the last of it has gone; or when
+what is left of it, large files, may not be begun beside those under way: what is small, and a
+symlink whose target has arrived, is not to wait for that, nor a retry that is due. Before a
 deadline it is from the new end, together with what was begun, and looked up as things change: what
 is logged now, and a symlink whose target has just arrived, goes before what is there already.
 """
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from uploader.spool.ledger import Ledger
 
 FRESH = 0.05  #: seconds for which a window from the new end counts as new
+HELD = 0.25  #: seconds between looks past large files that wait for others to end
 
 
 class Candidates:
@@ -32,6 +35,8 @@ class Candidates:
         self._uploads: dict[int, Upload] = {}
         self._sent: dict[int, int] = {}  #: bytes that the store has, of those begun
         self._stale_at = 0.0  #: monotonic seconds
+        self._is_held = False  #: whether what is left may not start beside what is under way
+        self._any_started = False  #: since the last look
         self.stale = False  #: whether, before a deadline, a look must come before the next start
 
     def __iter__(self) -> Iterator[Upload]:
@@ -49,12 +54,28 @@ class Candidates:
                 return False
             self._look_at_newest()
             return True
-        if self._uploads:
+        self._is_held = self._is_held and bool(self._uploads)
+        if self._uploads and not (self._is_held and clock.monotonic() >= self._stale_at):
             return False
         now = clock.now()
-        found = self._ledger.startable(now, now + MAX_DELAY, WINDOW)
-        self._uploads = {upload.seq: upload for upload in found}
+        found = {one.seq: one for one in self._ledger.startable(now, now + MAX_DELAY, WINDOW)}
+        if self._is_held and len(found) >= WINDOW:  # all of them may be such: look behind them, too
+            seqs = self._ledger.newest.startable(now, now + MAX_DELAY, WINDOW)
+            behind = self._ledger.uploads([seq for seq in seqs if seq not in found])
+            found |= {upload.seq: upload for upload in behind}
+        self._uploads = dict(sorted(found.items()))
+        self._any_started, self._stale_at = False, clock.monotonic() + HELD
         return True
+
+    def passed_over(self) -> None:
+        """Take note that none may start beside what is under way, though there is a free worker.
+
+        From now on what comes is looked for while the workers are busy: when one is free again, it
+        would be taken by the next part.
+        """
+        self._is_held = True
+        if self._any_started:  # others like them may be there
+            self._stale_at = 0.0
 
     def sent(self, upload: Upload) -> int:
         """Return how many bytes of one the store has."""
@@ -62,6 +83,7 @@ class Candidates:
 
     def started(self, uploads: Iterable[Upload]) -> None:
         """Forget those that are started now."""
+        self._any_started = True
         for upload in uploads:
             self._uploads.pop(upload.seq, None)
 

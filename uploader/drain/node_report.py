@@ -6,7 +6,8 @@ preconditions remain the only coordination between nodes.)
 
 - An object of its own per spool, replaced by workers like any other: a slow store blocks nothing.
 - Only where it is asked for (option `node_report`); at the first upload, then every half minute if
-  anything changed, and at the end.
+  anything changed, and at the end. In the last seconds before a deadline it is every second: at the
+  end itself all workers may be busy with what does not arrive any more.
 - The newest names, up to a number: what was logged last is what a restart needs most.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import secrets
 import socket
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 FOLDER = ".uploader-nodes"  #: where reports are, below the destination
 EVERY = 30.0  #: seconds between two reports; what is younger than that may be missing in the last
+SOON = 5.0  #: seconds before a deadline from which on there is one every
+EVERY_SOON = 1.0  #: seconds
 NAMED = 1000  #: uploads that a report names; the rest is counted
+WORDS = 300  #: characters of an error that a report has: all of it must be read, and stay small
 TRIES = (
     3  #: of one report, whose failure must not keep a drain from ending, or an agent from leaving
 )
@@ -49,7 +54,7 @@ class NodeReport:
         self._wanted = spool.options.node_report
         self._name = f"{FOLDER}/{node_name(str(spool.path))}.json"
         self._said: object = None  #: the counts that were told last, or were given up
-        self._due_at = 0.0  #: monotonic seconds
+        self._put_at = -math.inf  #: monotonic seconds
         self._in_flight = False
         self._failures = 0
 
@@ -58,23 +63,27 @@ class NodeReport:
         """Whether a last report is not, or no more, to be waited for."""
         return not self._wanted or (not self._in_flight and self._said == self._counts())
 
-    def next_step(self, *, ends: bool = False, last: bool = False) -> PutReport | None:
+    def next_step(
+        self, *, ends: bool = False, last: bool = False, left: float = math.inf
+    ) -> PutReport | None:
         """Return the next report to be put, if it is time for one.
 
         Args:
             ends: the work ends when all is done: then a report is due at once.
             last: it ends now.
+            left: seconds until it ends in any case.
         """
         if not self._wanted or self._in_flight:
             return None
-        due = last or clock.monotonic() >= self._due_at
+        every = EVERY_SOON if left < SOON else EVERY
+        due = last or clock.monotonic() >= self._put_at + every
         if not due and not (ends and not self._spool.ledger.live()):
             return None
         counts = self._counts()
         if counts == self._said:
             return None
         self._said, self._in_flight = counts, True
-        self._due_at = clock.monotonic() + EVERY
+        self._put_at = clock.monotonic()
         data = json.dumps(self._text(), indent=1).encode()
         meta = ObjectMeta(secrets.token_hex(16), len(data), None, None, "", 0)
         return PutReport(self._name, Body.of_bytes(data), meta)
@@ -119,7 +128,10 @@ class NodeReport:
                 {"id": one.id, "name": one.name, "target": one.target, "size": one.size}
                 for one in select(newest, live)
             ],
-            "dead": [{"id": one.id, "name": one.name, "error": one.error} for one in select(dead)],
+            "dead": [
+                {"id": one.id, "name": one.name, "error": (one.error or "")[:WORDS]}
+                for one in select(dead)
+            ],
         }
 
 

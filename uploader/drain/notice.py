@@ -255,7 +255,10 @@ def _instant(text: str) -> float:
         if EPOCH <= (number := float(text)) < EPOCH_END:
             return number
     instant = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).timestamp()
+    at = (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).timestamp()
+    if not 0 <= at < EPOCH_END:  # its zone may lead out of all years that can be shown
+        raise ValueError(f"no time at which a machine goes: {text!r:.80}")
+    return at
 
 
 def _time_text(at: float) -> str:

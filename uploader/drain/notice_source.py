@@ -110,7 +110,7 @@ class Gcp:
         query = ""
         if self._etag:  # what was before this began is asked for once, without waiting
             query = f"?wait_for_change=true&timeout_sec={CHANGE}&last_etag={self._etag}"
-        patience = CHANGE + ANSWER if query else ANSWER
+        patience, asked = (CHANGE + ANSWER if query else ANSWER), time.monotonic()
         status, text, headers = request(
             self._address, "GET", GCP_NOTICE + query, flavor, patience=patience
         )
@@ -118,8 +118,10 @@ class Gcp:
             raise SilentError(f"GET {GCP_NOTICE}: status {status}")
         if headers.get("Metadata-Flavor") != "Google":
             raise SilentError("what answers is not Google's metadata server")
-        self._etag = headers.get("ETag")
-        self.pause = 0.0 if self._etag else POLL  # one that cannot wait is asked now and then
+        before, self._etag = self._etag, headers.get("ETag")
+        at_once = self._etag == before and time.monotonic() - asked < GCP_RETRY
+        # one that cannot wait, or does not, as a proxy in between, is asked now and then
+        self.pause = POLL if at_once or not self._etag else 0.0
         return text if text.strip().upper() == "TRUE" else None
 
     def since(self) -> float:

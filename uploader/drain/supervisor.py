@@ -199,8 +199,8 @@ class Supervisor:
 
     def _hand_report(self, *, last: bool = False) -> None:
         """Have this node's report put if it is time for one: before what waits for a worker."""
-        ends = self._settings.until_empty or self._idle > BRISK
-        if self._free and (step := self._node_report.next_step(ends=ends, last=last)):
+        ends, left = self._settings.until_empty or self._idle > BRISK, self._deadline.left
+        if self._free and (step := self._node_report.next_step(ends=ends, last=last, left=left)):
             self._pool.submit([(None, step)], step)
 
     def _collect(self, timeout: float) -> None:
@@ -262,9 +262,11 @@ class Supervisor:
         left = min(self._deadline.left, GRACE)
         grace = {Ending.INTERRUPTED: left, Ending.DEADLINE: DEADLINE_GRACE}
         until = clock.monotonic() + grace.get(ending, 0.0)
-        if self._gate.open:
-            self._hand_report(last=True)
-        while self._pool.busy and clock.monotonic() < until and not self._stop.urgent:
+        while clock.monotonic() < until and not self._stop.urgent:
+            if self._gate.open:
+                self._hand_report(last=True)  # as soon as there is a worker for it
+            if not self._pool.busy:
+                break
             self._collect(min(POLL, until - clock.monotonic()))
             self._observer.tick(self._load)
         self._pool.stop()
@@ -335,6 +337,7 @@ class Supervisor:
             at_once=1 if throttle.lowered else schedule.small_at_once(self._deadline.left),
         )
         if not hands:
+            self._candidates.passed_over()
             return
         chosen = [upload for hand in hands for upload in hand]
         self._candidates.started(chosen)

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from uploader import clock
 from uploader.drain.observer import AttemptEnd, Load, Observer
+from uploader.drain.steps import TakeChecksum
 from uploader.errors import ErrorClass, without_passwords
 from uploader.spool.capacity import Capacity
 from uploader.spool.ownership import find_owner
@@ -139,7 +140,7 @@ class Metrics(Observer):
         """Count a step's bytes, or its error, and its time."""
         if answer.failure:
             self._errors[answer.failure.error_class.value].inc()
-        else:
+        elif not isinstance(step, TakeChecksum):  # which reads, and sends nothing
             self._sent.inc(step.size)
         if answer.seconds:  # none are known of a worker that was lost
             self._time_of(step).observe(answer.seconds)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from uploader.store.base import ObjectStore
 
-MOST = 4 << 20  #: bytes of a report that are read: a thousand of the longest names have fewer
+MOST = 16 << 20  #: bytes of a report that are read: with the longest of all texts it has fewer
 
 
 @dataclass(frozen=True)

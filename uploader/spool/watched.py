@@ -78,8 +78,11 @@ class Watched:
             self._mark_gone([row for row in page if not (spare and row[0].startswith(spare))], now)
         # of paths that begin with `below`: in the order of bytes, "0" comes after "/"
         inside, until = "path >= :below AND path < :end", below[:-1] + b"0"
+        due = [(f"NOT ({inside})", KEEP_ELSEWHERE)]
+        if not spare:  # else who watches another directory may have missed them, just as wrongly
+            due.append((inside, KEEP_GONE))
         forgotten = 0
-        for condition, kept in ((inside, KEEP_GONE), (f"NOT ({inside})", KEEP_ELSEWHERE)):
+        for condition, kept in due:
             forgotten += self._journal.execute(
                 f"DELETE FROM watched WHERE gone_since < :before AND {condition}",  # noqa: S608
                 {"before": now - kept, "below": below, "end": until},

@@ -3,6 +3,8 @@
 - A file that is known as it is now is left alone. One whose content is as it was, and only its
   times or its inode are not, is known as it is now; nothing is spooled.
 - One that changed is spooled again as a new version with `overwrite`, else told, once.
+- One that changed, and has another name by now, is another artifact: a run has written into the
+  directory of the run before it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from uploader.checksum import crc32c
 from uploader.errors import SourceChangedError, SpoolFullError
+from uploader.model import POINTER_SUFFIX
 from uploader.spool import staging
 from uploader.spool.items import Logged
 from uploader.spool.watched import KnownFileError
@@ -73,6 +76,8 @@ class Intake:
             return self._put(path, descriptor, facts, overwrite=self.overwrite)
         if known.mark == facts.mark:
             return Outcome.KNOWN
+        if self._has_another_name(path, known):
+            return self._put(path, descriptor, facts, overwrite=self.overwrite)
         if self._is_as_it_was(path, known, descriptor, facts):
             self.spool.watched.remark(self.tree.whole(path), facts.mark)
             return Outcome.KNOWN
@@ -123,6 +128,16 @@ class Intake:
             shlex.join([*put, os.path.join(self.tree.root, path), self.naming.of(path)]),
         )
 
+    def _has_another_name(self, path: str, known: Known) -> bool:
+        """Tell whether a file was spooled under another name than it would get now."""
+        with suppress(KeyError):
+            return self.spool.upload(known.upload).name != self._name_of(path)
+        return False
+
+    def _name_of(self, path: str) -> str:
+        """Return what the artifact of a file is called in the spool."""
+        return self.naming.of(path).lstrip("/").removesuffix(POINTER_SUFFIX)
+
     def _is_as_it_was(self, path: str, known: Known, descriptor: int, facts: Facts) -> bool:
         """Tell whether a file's content is that of its upload, or of the newest one of its name.
 
@@ -138,7 +153,7 @@ class Intake:
     def _uploads(self, path: str, known: Known) -> Iterator[Upload]:
         with suppress(KeyError):
             yield self.spool.upload(known.upload)
-        yield from islice(self.spool.ledger.versions(self.naming.of(path).lstrip("/")), 1)
+        yield from islice(self.spool.ledger.versions(self._name_of(path)), 1)
 
 
 def _crc32c_of(descriptor: int) -> int:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RESCAN = 30.0  #: seconds between scans where events are told
 RESCAN_BLIND = 2.0  #: seconds between scans where they are not
 FOLLOW_EVERY = 1.0  #: seconds between looks whether the directory is still the same one
+RENEW_EVERY = 3600.0  #: seconds after which the kernel is asked anew to tell what happens
 SCAN_SHARE = 10  #: times as long as a scan took, until the next one: a tenth of a core at most
 FORGET_EVERY = 3600.0  #: seconds between looks for files that are gone
 TEND_EVERY = 10.0  #: seconds between looks whether an agent is needed, after one was started too
@@ -45,6 +46,7 @@ ROOM_PAUSE = 0.5  #: seconds between tries while the spool is full
 REMIND = 60.0  #: seconds between log lines about that
 BATCH = 500  #: files asked about at a time
 RETRY = 5.0  #: seconds until what failed is tried again
+SLICE = 1.0  #: seconds of taking files, until all else has its turn: an agent, what was told
 RESTLESS = 10  #: changes after which `once` takes a file for one that is being written
 
 #: what opening a file answers that is not there any more, or behind a symlink that took its place
@@ -58,9 +60,10 @@ class Candidate:
     """A file that is not known as it is."""
 
     facts: Facts
-    since: float  #: monotonic seconds at which it was first seen as it is
+    since: float  #: monotonic seconds from which on it is known to be as it is
     due: float  #: monotonic seconds at which to look again
     changes: int = 0  #: times that it was found to be another than before
+    looked_at: bool = False  #: through a descriptor
     is_busy: bool = False  #: it was being written when it was last looked at
     has_failed: bool = False  #: it could not be read, or copied, when that was last tried
 
@@ -105,6 +108,7 @@ class Watcher:
         self._queue: list[tuple[float, int, str]] = []  #: due, mtime, path: a heap
         self._watched: tuple[int, int] | None = None  #: the directory that events are told of
         self._missing = self._told = False
+        self._renew_at = 0.0  #: monotonic seconds
         self._next_follow = self._next_scan = self._next_tend = self._next_forget = 0.0
         self._may_tend = 0.0  #: monotonic seconds until which no agent is started
         self._reminded = 0.0  #: monotonic seconds until which it is not said again that it is full
@@ -133,6 +137,7 @@ class Watcher:
         """Spool what is there and complete now, and return.
 
         What may be complete is waited for, as long as the rules say; what is being written is not.
+        Where room is waited for, an agent is seen to: without one nobody ever makes any.
         """
         self._has_room()
         self.findings.unfinished.clear()
@@ -141,6 +146,8 @@ class Watcher:
             candidate.changes, candidate.is_busy, candidate.has_failed = 0, False, False
         self._scan()
         while not self._stuck(wait_for_room=wait_for_room):
+            if self._room_at:
+                self._see_to_agent(clock.monotonic())
             self._events.wait(min(self._next_due() - clock.monotonic(), RESCAN_BLIND))
             self._look_at_due()
         self._forget()
@@ -164,6 +171,9 @@ class Watcher:
             self._next_forget = now + FORGET_EVERY
             self._forget()
         self._look_at_due()
+        self._see_to_agent(now)
+
+    def _see_to_agent(self, now: float) -> None:
         if now >= self._next_tend:
             self._next_tend = now + TEND_EVERY
             self._may_tend = now + (TEND_EVERY if self._tend() else TEND_SOON)
@@ -185,17 +195,22 @@ class Watcher:
     # -- finding ----------------------------------------------------------------------------------
 
     def _follow(self) -> bool:
-        """Be told of the directory that is there now; tell whether it is another than before."""
-        self._next_follow = clock.monotonic() + FOLLOW_EVERY
+        """Be told of the directory that is there now; tell whether that was begun just now.
+
+        It is begun anew now and then: of a directory that was moved elsewhere the kernel goes on to
+        tell, so that they would add up; and where there was a limit, there may be room by now.
+        """
+        now = clock.monotonic()
+        self._next_follow = now + FOLLOW_EVERY
         before, identity = self._watched, self.tree.identity()
         if identity is None and not self._missing:
             _log.warning("waiting for it to be there: %s", self.tree.root)
         self._watched, self._missing = identity, identity is None
         if identity is None:
             self._events.end()
-        elif identity != before or (self._told and not self._events.flow):
+        elif identity != before or (self._told and not self._events.flow) or now >= self._renew_at:
             self._events.begin(self.tree.root)
-            self._told = self._events.flow
+            self._told, self._renew_at = self._events.flow, now + RENEW_EVERY
             return True
         return False
 
@@ -256,13 +271,16 @@ class Watcher:
     # -- taking -----------------------------------------------------------------------------------
 
     def _look_at_due(self) -> None:
-        """Look at the candidates whose time has come; of those, the oldest first."""
+        """Look at the candidates whose time has come, for a while; of those, the oldest first."""
         now = clock.monotonic()
+        until = now + SLICE
         while self._queue and self._queue[0][0] <= now and now >= self._room_at:
             due, _, path = heapq.heappop(self._queue)
             candidate = self._candidates.get(path)
             if candidate is not None and candidate.due == due:
                 self._look_at(path, candidate)
+                if clock.monotonic() >= until:
+                    return
 
     def _look_at(self, path: str, candidate: Candidate) -> None:
         try:
@@ -304,10 +322,12 @@ class Watcher:
         if changed:
             candidate.facts, candidate.since = facts, now
             candidate.changes += 1
-        still_for, has_writer = now - candidate.since, None
+        has_writer = None
         if self._writers.is_local(found.st_dev, os.path.join(self.tree.root, path)):
-            still_for = max(still_for, unchanged_for(facts))
+            if not candidate.looked_at:  # later the clock may have been set: half a file looks old
+                candidate.since = min(candidate.since, now - unchanged_for(facts))
             has_writer = self._writers.has_any(descriptor)
+        candidate.looked_at, still_for = True, now - candidate.since
         is_written = changed if has_writer is None else has_writer
         candidate.is_busy = is_written or candidate.changes > RESTLESS
         wait = self._rules.wait(facts.size, has_writer=has_writer, still_for=still_for)
@@ -323,8 +343,10 @@ class Watcher:
         self._has_room()
         candidate.has_failed = False
         if outcome is Outcome.CHANGING:
-            candidate.since = now
-            self._schedule(path, candidate, now + QUIET)
+            candidate.since, candidate.changes = now, candidate.changes + 1
+            # one whose size is never what can be read of it is not copied ten times a second
+            candidate.is_busy = candidate.changes > RESTLESS
+            self._schedule(path, candidate, now + (RETRY if candidate.is_busy else QUIET))
             return
         del self._candidates[path]
         if outcome is Outcome.SPOOLED:
@@ -350,6 +372,11 @@ class Watcher:
     # -- helpers ----------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        forgotten = self._intake.spool.watched.forget(os.fsencode(self.tree.root), clock.now())
+        """Forget files that are gone; where the disk has no room even for that, another time."""
+        try:
+            forgotten = self._intake.spool.watched.forget(os.fsencode(self.tree.root), clock.now())
+        except SpoolFullError as error:
+            _log.debug("files that are gone are not forgotten now: %s", error)
+            return
         if forgotten:
             _log.debug("%d files are gone, and forgotten", forgotten)
