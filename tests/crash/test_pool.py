@@ -97,9 +97,11 @@ class Holdings:
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
-    """Return a pool of four; it is ended at the end."""
+    """Return a pool of four, which has loaded what they need; it is ended at the end."""
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     pool: WorkerPool[int] = WorkerPool(WORKERS, Place.of(f"file://{tmp_path}"), descriptor)
+    pool.warm_up()
+    wait(pool._server.awaited)
     yield pool
     pool.stop()
     os.close(descriptor)
@@ -297,6 +299,27 @@ def have_none_begin(pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch, *, l
 def refused(pipe: Connection, memory: int | None) -> None:
     """End as a worker does that may not have its thread."""
     os._exit(NOT_BEGUN)
+
+
+def test_nobody_waits_for_what_workers_load(
+    tmp_path: Path, pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a cold disk of the network it takes long; signals and deadlines count meanwhile."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "loads_for_long.py").write_text(f"open({str(gate)!r}).read()")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool.stop()
+    pool._server.preload = "loads_for_long"
+    for number in range(WORKERS):
+        pool.submit(number, Pid())
+        assert pool.answers(timeout=0.01) == []
+    assert pool.busy == WORKERS
+    gate.write_text("")  # waits for the reader, and lets it go on
+    answers: dict[int, Answer] = {}
+    while len(answers) < WORKERS:
+        answers.update(pool.answers(timeout=30))
+    assert len({answer.value for answer in answers.values()}) == WORKERS
 
 
 def test_an_unforeseen_error_in_a_step_is_an_answer(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ class InProcessPool:
         """How many answers are waiting."""
         return len(self._answers)
 
+    begun = busy
+
     def warm_up(self) -> None:
         """Nothing is loaded beside."""
 

@@ -8,6 +8,7 @@ supervisor has loaded is shared, and what only workers need is loaded beside its
   closes the database before a fork. Nothing is ever forked from a training process.
 - It closes whatever else it inherits: no worker gets another one's pipe, and a worker gets the lock
   with the order to start. So a kill of the fork server costs nothing; the next order makes another.
+- What it loads may come from a slow disk: it says when it is ready, so that nobody stands waiting.
 - It ends when the supervisor does, which ends its socket. Workers watch pipes of their own.
 - A worker that ended is reaped when the supervisor asks how: until then nobody else has its pid.
 """
@@ -36,6 +37,7 @@ TRIES = 5  #: fork servers that may end, one after another, before they have don
 
 _NUMBER = struct.Struct("=q")  #: an order, and its answer
 _START = 0  #: order: start a worker; any other number is the pid of one, and asks how it ended
+_READY = 0  #: the first message; there is nothing else that it could be
 _UNKNOWN = 1 << 16  #: answer: not a child of this fork server; no exit code is so large
 _MAX_DESCRIPTORS = 3
 
@@ -48,11 +50,25 @@ class ForkServer:
         self.preload = preload
         self._pid = 0
         self._orders: socket.socket | None = None
+        self._is_ready = False
 
     @property
     def running(self) -> bool:
         """Whether there is such a process, as far as is known."""
         return self._orders is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has loaded what workers need; or has ended, which `start` makes good."""
+        if self._orders is not None and not self._is_ready:
+            with suppress(BlockingIOError):
+                self._await_ready(socket.MSG_DONTWAIT)
+        return self._is_ready
+
+    @property
+    def awaited(self) -> list[socket.socket]:
+        """Return what to wait for until it is ready."""
+        return [] if self._orders is None or self._is_ready else [self._orders]
 
     def begin(self) -> None:
         """Make the process, if there is none; it gets ready by itself."""
@@ -68,10 +84,12 @@ class ForkServer:
         if not self._pid:
             _end_after(_serve, theirs, self.preload)
         theirs.close()
-        self._orders = ours
+        self._orders, self._is_ready = ours, False
 
     def start(self, *descriptors: int) -> tuple[int, Connection]:
         """Start a worker that holds these descriptors; return its pid, and our end of its pipe.
+
+        It waits until the process is ready.
 
         Raises:
             OSError: the system lets no more processes be.
@@ -101,7 +119,7 @@ class ForkServer:
         if self._orders is None:
             return
         self._orders.close()
-        self._orders = None
+        self._orders, self._is_ready = None, False
         with suppress(ProcessLookupError, ChildProcessError):  # whoever started us ignores SIGCHLD
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -110,11 +128,20 @@ class ForkServer:
         """Return the answer to an order; None if the process ended before it gave one."""
         assert self._orders is not None  # noqa: S101  for the type: callers have looked
         try:
+            if not self._is_ready:
+                self._await_ready()
             socket.send_fds(self._orders, [_NUMBER.pack(order)], descriptors)
             answer = self._orders.recv(_NUMBER.size)
         except (BrokenPipeError, ConnectionResetError):
             return None
         return int(_NUMBER.unpack(answer)[0]) if answer else None
+
+    def _await_ready(self, flags: int = 0) -> None:
+        """Take its first message, or note that it has ended."""
+        assert self._orders is not None  # noqa: S101  for the type: callers have looked
+        with suppress(ConnectionResetError):
+            self._orders.recv(_NUMBER.size, flags)
+        self._is_ready = True
 
 
 def _serve(orders: socket.socket, preload: str) -> None:
@@ -128,6 +155,7 @@ def _serve(orders: socket.socket, preload: str) -> None:
         import_module(preload)
     gc.freeze()  # what is never looked through is never written to, and stays shared
     with suppress(ConnectionError):  # it was killed with an answer of ours unread
+        orders.send(_NUMBER.pack(_READY))
         while True:
             order, descriptors, _, _ = socket.recv_fds(orders, _NUMBER.size, _MAX_DESCRIPTORS)
             if not order:

@@ -76,8 +76,12 @@ class WorkerPool(Generic[Key]):
     @property
     def busy(self) -> int:
         """How many steps are in flight."""
-        at_work = sum(worker.key is not None for worker in self._workers)
-        return at_work + len(self._lost) + len(self._unstarted)
+        return self.begun + len(self._unstarted)
+
+    @property
+    def begun(self) -> int:
+        """How many of them a worker has, or had: the others cost nothing if they are not done."""
+        return sum(worker.key is not None for worker in self._workers) + len(self._lost)
 
     @property
     def size(self) -> int:
@@ -134,11 +138,15 @@ class WorkerPool(Generic[Key]):
         """Return the answers that came within `timeout` seconds, as soon as there is one."""
         if self._lost:
             timeout = 0
+        if self._unstarted:
+            until = clock.monotonic() + timeout
+            wait([*self._server.awaited, *(worker.pipe for worker in self._workers)], timeout)
+            self._start_unstarted()
+            timeout = max(0.0, until - clock.monotonic())
         pipes = {worker.pipe: worker for worker in self._workers}
         came = [self._receive(pipes[pipe]) for pipe in wait(list(pipes), timeout)]  # type: ignore[index]
         self._end_stuck()
-        while self._unstarted and (self._free_worker or not self._workers):
-            self.submit(*self._unstarted.popleft())
+        self._start_unstarted()
         came += [self._lost.popleft() for _ in range(len(self._lost))]
         return [one for one in came if one is not None]
 
@@ -162,12 +170,18 @@ class WorkerPool(Generic[Key]):
     def _free_worker(self) -> _Running[Key] | None:
         return next((one for one in self._workers if one.key is None), None)
 
+    def _start_unstarted(self) -> None:
+        """Give to workers what no worker could be started for; what has to wait on does."""
+        for _ in range(len(self._unstarted)):
+            self.submit(*self._unstarted.popleft())
+
     def _start_if_may_be(self) -> _Running[Key] | None:
-        """Start a worker; None if the system does not let it be, and there are others."""
-        if len(self._workers) >= self.size:  # it did not let one be just now
+        """Start a worker; None if what they need still loads, or if no more of them may be."""
+        if len(self._workers) >= self.size:  # the system did not let one be just now
             return None
         try:
-            return self._start()
+            self._server.begin()
+            return self._start() if self._server.is_ready else None
         except OSError as error:
             if not self._workers:
                 raise

@@ -265,7 +265,7 @@ class Supervisor:
         while clock.monotonic() < until and not self._stop.urgent:
             if self._gate.open:
                 self._hand_report(last=True)  # as soon as there is a worker for it
-            if not self._pool.busy:
+            if not self._pool.begun:
                 break
             self._collect(min(POLL, until - clock.monotonic()))
             self._observer.tick(self._load)
