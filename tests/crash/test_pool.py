@@ -302,7 +302,10 @@ def refused(pipe: Connection, memory: int | None) -> None:
 
 
 def test_nobody_waits_for_what_workers_load(
-    tmp_path: Path, pool: WorkerPool[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    pool: WorkerPool[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """From a cold disk of the network it takes long; signals and deadlines count meanwhile."""
     gate = tmp_path / "gate"
@@ -311,10 +314,13 @@ def test_nobody_waits_for_what_workers_load(
     monkeypatch.syspath_prepend(tmp_path)
     pool.stop()
     pool._server.preload = "loads_for_long"
+    monkeypatch.setattr(pool_module, "SLOW_LOAD", 0)
     for number in range(WORKERS):
         pool.submit(number, Pid())
         assert pool.answers(timeout=0.01) == []
     assert pool.busy == WORKERS
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert "Nothing is lost; it goes on when that is loaded" in told
     gate.write_text("")  # waits for the reader, and lets it go on
     answers: dict[int, Answer] = {}
     while len(answers) < WORKERS:

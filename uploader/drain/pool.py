@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key")
 
 FALSE_STARTS = 5  #: workers in a row that may die before their first answer
+SLOW_LOAD = 30.0  #: seconds of loading after which that is told
 FEWER_FOR = 30.0  #: seconds for which the pool is smaller, after a worker could not be started
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class WorkerPool(Generic[Key]):
         self._lost: deque[tuple[Key, Answer]] = deque()
         self._unstarted: deque[tuple[Key, Step | Batch]] = deque()  #: the next free worker's
         self._false_starts = 0
+        self._awaited_since: float | None = None  #: monotonic seconds; until it is told
 
     @property
     def busy(self) -> int:
@@ -142,6 +144,7 @@ class WorkerPool(Generic[Key]):
             until = clock.monotonic() + timeout
             wait([*self._server.awaited, *(worker.pipe for worker in self._workers)], timeout)
             self._start_unstarted()
+            self._tell_if_slow()
             timeout = max(0.0, until - clock.monotonic())
         pipes = {worker.pipe: worker for worker in self._workers}
         came = [self._receive(pipes[pipe]) for pipe in wait(list(pipes), timeout)]  # type: ignore[index]
@@ -174,6 +177,20 @@ class WorkerPool(Generic[Key]):
         """Give to workers what no worker could be started for; what has to wait on does."""
         for _ in range(len(self._unstarted)):
             self.submit(*self._unstarted.popleft())
+
+    def _tell_if_slow(self) -> None:
+        """Say so once if steps wait for long because of what workers load."""
+        if not self._server.awaited:
+            self._awaited_since = None
+        elif self._awaited_since is None:
+            self._awaited_since = clock.monotonic()
+        elif clock.monotonic() - self._awaited_since >= SLOW_LOAD:
+            self._awaited_since = math.inf
+            _log.warning(
+                "uploads wait for %s, which has been loading for %.0f s: is the disk slow that "
+                "Python's packages are on? Nothing is lost; it goes on when that is loaded",
+                home_of(self._place), SLOW_LOAD,
+            )  # fmt: skip
 
     def _start_if_may_be(self) -> _Running[Key] | None:
         """Start a worker; None if what they need still loads, or if no more of them may be."""
