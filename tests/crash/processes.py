@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from uploader import agent_owner
+
+if TYPE_CHECKING:
+    from uploader.drain.pool import WorkerPool
+
+
+def wait_until_loaded(pool: WorkerPool[Any]) -> None:
+    """Have a pool load what its workers need: from then on a step that it is given is begun."""
+    pool.warm_up()
+    wait(pool._server.awaited)
+    assert pool._server.is_ready
 
 
 def children_of(pid: int) -> list[int]:

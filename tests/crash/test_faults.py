@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.bucket_scene import BucketScene, is_own
+from tests.crash.processes import wait_until_loaded
 from tests.servers.faults import (
     Delay,
     DropAnswer,
@@ -326,6 +327,7 @@ def test_a_worker_whose_request_goes_nowhere_is_ended_by_the_pool(
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     pool: WorkerPool[int] = WorkerPool(1, place, lock)
     try:
+        wait_until_loaded(pool)
         with monkeypatch.context() as patch:
             patch.setattr(pool_module, "time_limit", lambda *_: 5.0)
             pool.submit(1, step)

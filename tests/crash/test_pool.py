@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.processes import kill
+from tests.crash.processes import kill, wait_until_loaded
 from uploader import Spool
 from uploader.drain import pool as pool_module
 from uploader.drain.forkserver import ForkServer
@@ -100,8 +100,7 @@ def pool(tmp_path: Path) -> Iterator[WorkerPool[int]]:
     """Return a pool of four, which has loaded what they need; it is ended at the end."""
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     pool: WorkerPool[int] = WorkerPool(WORKERS, Place.of(f"file://{tmp_path}"), descriptor)
-    pool.warm_up()
-    wait(pool._server.awaited)
+    wait_until_loaded(pool)
     yield pool
     pool.stop()
     os.close(descriptor)
