@@ -369,7 +369,7 @@ class Watcher:
             self._reminded = now + REMIND
             _log.warning("waiting for room in the spool: %s", error)
 
-    # -- helpers ----------------------------------------------------------------------------------
+    # -- what is gone -----------------------------------------------------------------------------
 
     def _forget(self) -> None:
         """Forget files that are gone; where the disk has no room even for that, another time."""
