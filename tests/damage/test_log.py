@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -105,6 +111,39 @@ def test_a_damaged_log_is_refused_and_nothing_is_touched(
     assert log(left).read_bytes() == damaged
 
 
+def test_what_commits_that_failed_leave_behind_a_shorter_one_is_no_damage(left: Path) -> None:
+    """Each was written, and its writer killed before it said so: the next wrote over its begin."""
+    whole = log(left).read_bytes()
+    content, before = whole, len(commit_ends(left))
+    for tables in (["tally", "upload", "spool"], ["tally", "upload"], ["tally"]):
+        longer, content = content, _committed(left, whole, tables)
+        content += longer[len(content) :]
+    log(left).write_bytes(content)
+    assert len(commit_ends(left)) == before + 3  # one to be taken, two left over
+    assert swept(left) == (12, 12)
+
+
+def test_a_spool_opens_while_another_process_copies_the_log(tmp_path: Path) -> None:
+    """The lock of a checkpoint is held for as long as the disk takes."""
+    place = Place(tmp_path)
+    place.put("name", "content")
+    held = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, 2, 1, 121)"
+    with _beside(f"{held}; print(flush=True); sys.stdin.read()", shared(place.spool.path)):
+        assert swept(place.spool.path) == (1, 1)
+    place.spool.close()
+
+
+def test_a_spool_opens_while_another_process_begins_the_log_anew(tmp_path: Path) -> None:
+    """It says so in the shared memory first, then in the log; it may be killed between."""
+    place = Place(tmp_path)
+    for number in range(3):
+        place.put(f"name/{number}", "content")
+    place.spool._journal.rows("PRAGMA wal_checkpoint")
+    with _beside(ANEW, shared(place.spool.path)):
+        assert swept(place.spool.path) == (3, 3)
+    place.spool.close()
+
+
 def test_a_log_that_was_taken_away_is_missed(left: Path) -> None:
     """The shared memory beside it says that it had what is in no other place."""
     log(left).unlink()
@@ -126,6 +165,58 @@ def test_a_log_may_be_given_up_by_a_person(tmp_path: Path) -> None:
         (tmp_path / "left" / f"spool.db-{end}").unlink()
     with Spool(tmp_path / "left", producer=False) as spool:
         assert [one.id for one in spool.uploads()] == [first]
+
+
+#: Does what `walRestartHdr` of SQLite's does (wal.c): no frame, other salts, nothing copied.
+ANEW = """
+import struct, sys
+with open(sys.argv[1], "r+b") as file:
+    index = bytearray(file.read(100))
+    index[16:20] = bytes(4)
+    index[32] ^= 1
+    words = iter(struct.unpack("=10I", index[:40]))
+    first = second = 0
+    for even, odd in zip(words, words):
+        first = first + even + second & 0xFFFFFFFF
+        second = second + odd + first & 0xFFFFFFFF
+    index[40:48] = struct.pack("=II", first, second)
+    index[48:100] = index[:48] + bytes(4)
+    file.seek(0)
+    file.write(index)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def shared(spool: Path) -> Path:
+    """Return the path of SQLite's shared memory."""
+    return spool / "spool.db-shm"
+
+
+@contextmanager
+def _beside(code: str, path: Path) -> Iterator[None]:
+    """Run code in another process: until it has printed a line, and then until the end."""
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield
+        process.communicate()
+    assert process.returncode == 0
+
+
+def _committed(spool: Path, whole: bytes, tables: list[str]) -> bytes:
+    """Return the log with a commit of one frame for each table behind what it holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "spool.db")
+        shutil.copyfile(spool / "spool.db", copy)
+        Path(f"{copy}-wal").write_bytes(whole)
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            for table in tables:
+                column = connection.execute(f"SELECT * FROM {table}").description[0][0]
+                connection.execute(f"UPDATE {table} SET {column} = {column}")
+            connection.commit()
+            return Path(f"{copy}-wal").read_bytes()
 
 
 def _overwrite(path: Path, at: int, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -64,5 +65,6 @@ def _outcome(deed: Callable[..., None], *arguments: Any) -> str:
     try:
         deed(*arguments)
     except Exception as error:  # noqa: BLE001  it is the answer
+        traceback.print_exc()  # to be read where it was not expected
         return type(error).__name__
     return "ok"

@@ -6,10 +6,14 @@ to the log it is the loss of all later commits without a word; then their payloa
 names any more, would be swept. So what is there is looked at before SQLite has changed it:
 
 - a log whose first bytes are not its mark, nor zeros, was overwritten;
-- two commits or more behind the last frame that SQLite takes: a power loss cuts one at most;
+- two commits or more, one behind the other, behind the last frame that SQLite takes: a power loss
+  cuts one at most, and a commit that failed, or was killed, may leave its end behind a shorter one;
 - no log, though the shared memory that is made after it, and removed before it, is there and says
   that there are frames which are not in the database yet. Not after the machine went down: what it
   left of the shared memory is of any time, and may belong to a log that was removed since.
+
+How far SQLite takes the log is read from its shared memory. A checkpoint tells it as well, but not
+while another process makes one, and not in the moment in which one begins the log anew.
 
 A log that was removed together with the shared memory, and a damaged last commit, look like what a
 crash leaves: they cannot be told. Source of the format: sqlite.org/walformat.html.
@@ -24,7 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uploader.errors import SpoolDamagedError
+from uploader.errors import SpoolDamagedError, SpoolError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 HEADER = 32  #: bytes
 FRAME_HEADER = 24  #: bytes
 MARKS = (0x377F0682, 0x377F0683)
-SHARED = 100  #: bytes of the shared memory that say how far the log goes
+LOST = 2  #: commits that are there and were not taken
+INDEX = 48  #: bytes at the begin of the shared memory that say how far the log goes; there twice
+SHARED = 100  #: bytes of it, with how far the log was copied into the database
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,41 @@ def found(database: str) -> Found | None:
 
 
 def require_whole(before: Found | None, database: str, connection: sqlite3.Connection) -> None:
-    """Raise `SpoolDamagedError` if SQLite did not take all commits that were found."""
-    if before is None or not before.commits:
+    """Raise `SpoolDamagedError` if SQLite did not take all commits that were found.
+
+    Others may write to the log meanwhile, or begin it anew: each of them has looked before.
+    """
+    if before is None or len(before.commits) < LOST:
         return
-    _, taken, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    left_out = sum(number > taken for number in before.commits)
-    if left_out > 1 and _salts_now(f"{database}-wal") == before.salts:
+    frame, salts = taken = _taken(database, connection)
+    if salts != before.salts or sum(number > frame for number in before.commits) < LOST:
+        return
+    left_out = _left_out(f"{database}-wal", salts, frame)
+    if left_out >= LOST and _taken(database, connection) == taken:
         raise _lost(f"{database}-wal", f"is damaged: {left_out} commits in it cannot be read")
+
+
+def _taken(database: str, connection: sqlite3.Connection) -> tuple[int, bytes]:
+    """Return the number of the last frame that SQLite takes, and the log's salts.
+
+    Read by the descriptor that SQLite has: to close one of ours would take its locks away.
+    """
+    while True:
+        connection.execute("PRAGMA schema_version").fetchone()  # it looks at the log for that,
+        said = os.pread(_descriptor_of(f"{database}-shm"), 2 * INDEX, 0)
+        if said[:INDEX] == said[INDEX:]:  # and puts right what a writer that was killed left half
+            return struct.unpack_from("=I", said, 16)[0], said[32:40]
+
+
+def _descriptor_of(path: str) -> int:
+    """Return the descriptor by which this process has a file open."""
+    wanted = os.stat(path)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # that of the list itself is closed by now
+            if os.path.samestat(os.fstat(descriptor), wanted):
+                return descriptor
+    msg = f"{path} is not what SQLite has open: it was replaced"
+    raise SpoolError(msg)
 
 
 def _commits(descriptor: int, size: int, salts: bytes) -> Iterator[int]:
@@ -87,9 +121,36 @@ def _commits(descriptor: int, size: int, salts: bytes) -> Iterator[int]:
         number += 1
 
 
-def _salts_now(log: str) -> bytes:
+def _left_out(log: str, salts: bytes, taken: int) -> int:
+    """Return how many commits there are, one behind the other, behind the last frame taken.
+
+    Each frame's checksum goes on from that of the frame before it. Where it does not, there is
+    damage, or the end of what was there before a shorter commit was written over its begin.
+    """
+    most = run = 0
     with open(log, "rb") as file:
-        return file.read(HEADER)[16:24]
+        header = file.read(HEADER)
+        mark, _, page = struct.unpack(">III", header[:12])
+        words = f"{'>' if mark & 1 else '<'}{(8 + page) // 4}I"
+        file.seek(HEADER + taken * (FRAME_HEADER + page))
+        sums = None
+        while len(frame := file.read(FRAME_HEADER + page)) == FRAME_HEADER + page:
+            stored = struct.unpack_from(">II", frame, 16)
+            content = struct.unpack(words, frame[:8] + frame[FRAME_HEADER:])
+            if sums is None or _checksum(content, sums) != stored:
+                run = 0
+            run += frame[8:16] == salts and any(frame[4:8])
+            most = max(most, run)
+            sums = stored
+    return most
+
+
+def _checksum(words: tuple[int, ...], sums: tuple[int, int]) -> tuple[int, int]:
+    first, second = sums
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return first, second
 
 
 def _refuse_taken_away(database: str, log: str) -> None:
