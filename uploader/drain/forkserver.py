@@ -62,7 +62,7 @@ class ForkServer:
         """Whether it has loaded what workers need; or has ended, which `start` makes good."""
         if self._orders is not None and not self._is_ready:
             with suppress(BlockingIOError):
-                self._await_ready(socket.MSG_DONTWAIT)
+                self._await_ready(self._orders, socket.MSG_DONTWAIT)
         return self._is_ready
 
     @property
@@ -129,18 +129,17 @@ class ForkServer:
         assert self._orders is not None  # noqa: S101  for the type: callers have looked
         try:
             if not self._is_ready:
-                self._await_ready()
+                self._await_ready(self._orders)
             socket.send_fds(self._orders, [_NUMBER.pack(order)], descriptors)
             answer = self._orders.recv(_NUMBER.size)
         except (BrokenPipeError, ConnectionResetError):
             return None
         return int(_NUMBER.unpack(answer)[0]) if answer else None
 
-    def _await_ready(self, flags: int = 0) -> None:
+    def _await_ready(self, orders: socket.socket, flags: int = 0) -> None:
         """Take its first message, or note that it has ended."""
-        assert self._orders is not None  # noqa: S101  for the type: callers have looked
         with suppress(ConnectionResetError):
-            self._orders.recv(_NUMBER.size, flags)
+            orders.recv(_NUMBER.size, flags)
         self._is_ready = True
 
 

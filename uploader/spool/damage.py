@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from uploader.errors import SpoolDamagedError, SpoolError, SpoolFullError, advice
-from uploader.spool.layout import DATABASE
+from uploader.spool.layout import DATABASE, descriptor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,12 +76,9 @@ def is_certain(error: SpoolFullError) -> bool:
 def only_to_read(database: Path) -> bool:
     """Tell whether this process has the database open, but cannot write to it."""
     with suppress(OSError):
-        facts = os.stat(database)
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
-            with suppress(OSError):
-                if os.path.samestat(os.fstat(descriptor), facts):
-                    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-                    return flags & os.O_ACCMODE == os.O_RDONLY
+        descriptor = descriptor_of(database)
+        if descriptor is not None:
+            return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
     return False
 
 

@@ -273,6 +273,16 @@ def sync_directory(path: Path) -> None:
         let_go(descriptor)
 
 
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """Return a descriptor by which this process has a file open already; None if there is none."""
+    wanted = os.stat(path)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # that of the list itself is closed by now
+            if os.path.samestat(os.fstat(descriptor), wanted):
+                return descriptor
+    return None
+
+
 def let_go(descriptor: int) -> None:
     """Close a descriptor: on Linux it is closed whatever that answers, and nothing hangs on it.
 

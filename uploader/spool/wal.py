@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uploader.errors import SpoolDamagedError, SpoolError
+from uploader.spool.layout import descriptor_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,7 +39,9 @@ HEADER = 32  #: bytes
 FRAME_HEADER = 24  #: bytes
 MARKS = (0x377F0682, 0x377F0683)
 LOST = 2  #: commits that are there and were not taken
-INDEX = 48  #: bytes at the begin of the shared memory that say how far the log goes; there twice
+INDEX = (
+    48  #: bytes at the beginning of the shared memory that say how far the log goes; there twice
+)
 SHARED = 100  #: bytes of it, with how far the log was copied into the database
 
 
@@ -97,20 +100,13 @@ def _taken(database: str, connection: sqlite3.Connection) -> tuple[int, bytes]:
     """
     while True:
         connection.execute("PRAGMA schema_version").fetchone()  # it looks at the log for that,
-        said = os.pread(_descriptor_of(f"{database}-shm"), 2 * INDEX, 0)
+        descriptor = descriptor_of(f"{database}-shm")
+        if descriptor is None:
+            msg = f"{database}-shm is not the file that SQLite has open: it was replaced; try again"
+            raise SpoolError(msg)
+        said = os.pread(descriptor, 2 * INDEX, 0)
         if said[:INDEX] == said[INDEX:]:  # and puts right what a writer that was killed left half
             return struct.unpack_from("=I", said, 16)[0], said[32:40]
-
-
-def _descriptor_of(path: str) -> int:
-    """Return the descriptor by which this process has a file open."""
-    wanted = os.stat(path)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
-        with suppress(OSError):  # that of the list itself is closed by now
-            if os.path.samestat(os.fstat(descriptor), wanted):
-                return descriptor
-    msg = f"{path} is not what SQLite has open: it was replaced"
-    raise SpoolError(msg)
 
 
 def _commits(descriptor: int, size: int, salts: bytes) -> Iterator[int]:
@@ -125,7 +121,7 @@ def _left_out(log: str, salts: bytes, taken: int) -> int:
     """Return how many commits there are, one behind the other, behind the last frame taken.
 
     Each frame's checksum goes on from that of the frame before it. Where it does not, there is
-    damage, or the end of what was there before a shorter commit was written over its begin.
+    damage, or the end of what was there before a shorter commit was written over its beginning.
     """
     most = run = 0
     with open(log, "rb") as file:
